@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Coroutines: functions that can stop in the middle (yield) and be entered again later, so that
+ * asynchronous code reads like straight-line code.
+ *
+ * A function that may yield is marked coroutine_fn and is called only from a coroutine.  A coroutine runs in one
+ * AioContext at a time; it moves only where it is told to (aio_co_reschedule_self).
+ * Stacks come from a pool of the thread and have a guard page below.
+ */
+#ifndef QEMU_COROUTINE_H
+#define QEMU_COROUTINE_H
+
+#include "qemu/osdep.h"
+
+typedef struct Coroutine Coroutine;
+typedef struct AioContext AioContext;
+
+typedef void coroutine_fn CoroutineEntry(void *opaque);
+
+/* ---- create, enter, yield ---- */
+
+/* A coroutine that runs @entry(@opaque) when it is first entered, and ceases to exist when that returns. */
+Coroutine *qemu_coroutine_create(CoroutineEntry *entry, void *opaque);
+
+/*
+ * Run @co until it yields or ends.  @co must not be running.  May be called from inside another coroutine, which
+ * waits meanwhile: its stack is that of the caller.
+ */
+void qemu_coroutine_enter(Coroutine *co);
+
+/* Go back to whoever entered the running coroutine. */
+void coroutine_fn qemu_coroutine_yield(void);
+
+/* The running coroutine; outside of any, an object that stands for the thread. */
+Coroutine *qemu_coroutine_self(void);
+
+bool qemu_in_coroutine(void);
+
+/* True between the first qemu_coroutine_enter() of @co and its end, running or not. */
+bool qemu_coroutine_entered(const Coroutine *co);
+
+/* Free the pooled coroutines of the calling thread; called at thread exit too. */
+void qemu_coroutine_pool_drain(void);
+
+/* ---- queues: coroutines waiting for something that another one announces ---- */
+
+/*
+ * FIFO of waiting coroutines.  Not for use between threads: the users of one queue hold one CoMutex or run in one AioContext.
+ */
+typedef struct CoQueue {
+    STAILQ_HEAD(, Coroutine) waiting;
+} CoQueue;
+
+typedef struct CoMutex CoMutex;
+
+void qemu_co_queue_init(CoQueue *queue);
+
+/* Wait until woken; @mutex, if not NULL, is released meanwhile and held again on return. */
+void coroutine_fn qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex);
+
+/* Wake the first waiter: it is scheduled in its AioContext, and runs once the caller has yielded.  False if there was none. */
+bool qemu_co_queue_next(CoQueue *queue);
+void qemu_co_queue_restart_all(CoQueue *queue);
+bool qemu_co_queue_empty(const CoQueue *queue);
+
+/* ---- mutex ---- */
+
+/*
+ * Mutual exclusion between coroutines, of any AioContext.  Fair: first come, first served.  Uncontended lock and unlock never yield
+ * and cost a few instructions.
+ */
+struct CoMutex {
+    bool locked;
+    Coroutine *holder;
+    GMutex guard; /* protects @locked and @waiters when contexts of several threads meet here */
+    STAILQ_HEAD(, Coroutine) waiters;
+};
+
+void qemu_co_mutex_init(CoMutex *mutex);
+void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex);
+void coroutine_fn qemu_co_mutex_unlock(CoMutex *mutex);
+void qemu_co_mutex_assert_locked(const CoMutex *mutex);
+
+/* QEMU_LOCK_GUARD-style: `g_auto(CoMutexGuard) guard = qemu_co_mutex_guard(&s->lock);` */
+typedef CoMutex *CoMutexGuard;
+CoMutexGuard coroutine_fn qemu_co_mutex_guard(CoMutex *mutex);
+void qemu_co_mutex_guard_done(CoMutexGuard *guard);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CoMutexGuard, qemu_co_mutex_guard_done)
+
+/* ---- reader/writer lock ---- */
+
+/* Many readers or one writer; fair: a waiting writer keeps out later readers. */
+typedef struct CoRwlock {
+    CoMutex mutex;
+    int owners; /* readers inside, or -1 for a writer */
+    STAILQ_HEAD(, CoRwlockTicket) tickets;
+} CoRwlock;
+
+void qemu_co_rwlock_init(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_rdlock(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_wrlock(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_unlock(CoRwlock *lock);
+/* A writer becomes a reader without letting another writer in between. */
+void coroutine_fn qemu_co_rwlock_downgrade(CoRwlock *lock);
+
+/* ---- time ---- */
+
+/* Yield for @ns nanoseconds of the monotonic clock, in the current AioContext. */
+void coroutine_fn qemu_co_sleep_ns(int64_t ns);
+
+#endif
