@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Making images: from typed options (blockdev-create), and from a file name with `-o` words (qemu-img).
+ *
+ * The words of `-o` are other spellings of the schema's members (`cluster_size`, `compat`, `zone_model`,
+ * `zone.mode`): a driver publishes the table that relates them, so that help texts, types and checks come from the schema.
+ */
+#ifndef BLOCK_CREATE_H
+#define BLOCK_CREATE_H
+
+#include "block/block_int.h"
+
+/* One `-o` word. */
+typedef struct BdrvCreateWord {
+    const char *word;       /* as typed, e.g. "cluster_size" */
+    const char *member;     /* dotted path in the driver's BlockdevCreateOptions branch, e.g. "cluster-size" */
+    const char *type_name;  /* for help: size, str, bool (on/off), num */
+    const char *fixed_default; /* shown in `Formatting` where the word is not given; NULL: not shown */
+    bool is_alias;          /* accepted, but shown and documented under its other spelling */
+    /* Translates old spellings of values (`1.1` -> `v3`); NULL: as typed. */
+    const char *(*map_value)(const char *value);
+} BdrvCreateWord;
+
+/* Tables in the order in which `Formatting` prints them; the last has word NULL.  NULL where @format cannot be created. */
+const BdrvCreateWord *bdrv_create_words(const char *format);
+
+/*
+ * Create @filename in @format with the `-o` words in @words (an object of strings, dotted words nested or flat; consumed).
+ *
+ * Prints the `Formatting ...` line to stdout unless @quiet.  @size_bytes -1: take `size` from @words.
+ * On failure nothing that did not exist before is left behind.
+ * Returns true, or false with @errp set; messages begin `FILE: `.
+ */
+bool bdrv_img_create(const char *filename, const char *format, json_t *words, int64_t size_bytes,
+                     bool quiet, Error **errp);
+
+/* Create from typed options; runs in a coroutine. */
+int coroutine_fn bdrv_co_create(BlockdevCreateOptions *options, Error **errp);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The graph of block nodes: opening, naming, referencing, permissions.
+ *
+ * All of it runs in the main thread, outside coroutines, unless a function says otherwise.
+ */
+#ifndef BLOCK_GRAPH_H
+#define BLOCK_GRAPH_H
+
+#include <jansson.h>
+
+#include "block/block-common.h"
+#include "qapi/error.h"
+#include "qapi/qapi-types.h"
+#include "qemu/coroutine.h"
+
+/* ---- permissions; the bit numbers are those of the file locks, see docs/interop/image-locking.rst ---- */
+
+enum {
+    BLK_PERM_CONSISTENT_READ = 1 << 0,
+    BLK_PERM_WRITE = 1 << 1,
+    BLK_PERM_WRITE_UNCHANGED = 1 << 2,
+    BLK_PERM_RESIZE = 1 << 3,
+    BLK_PERM_ALL = 15,
+};
+
+/* ---- drivers ---- */
+
+void bdrv_init(void);
+BlockDriver *bdrv_find_format(const char *format_name);
+/* The protocol driver for a file name: by prefix, by device probing, otherwise `file`. */
+BlockDriver *bdrv_find_protocol(const char *filename, bool allow_prefix, Error **errp);
+const char *bdrv_driver_name(const BlockDriver *drv);
+void bdrv_iterate_format(void (*it)(void *opaque, const char *name), void *opaque);
+
+/* ---- nodes ---- */
+
+/*
+ * Open a node with everything below it.
+ *
+ * Exactly one of @filename (plain, `proto:rest` or `json:{}`), @reference (an existing node) or @options alone names it; @options
+ * is the option tree of this node (-blockdev form; string leaves are accepted for every scalar) and is
+ * consumed; it may be NULL.  Without `driver` the format is probed (never with BDRV_O_PROTOCOL).
+ * cache.direct, cache.no-flush, read-only, auto-read-only, discard and force-share default to @flags for this node and are handed to its children.
+ *
+ * Returns a new reference, or NULL with @errp set: `Could not open 'NAME': REASON`.
+ */
+BlockDriverState *bdrv_open(const char *filename, const char *reference, json_t *options, int flags,
+                            Error **errp);
+void bdrv_ref(BlockDriverState *bs);
+/* Drops a reference; the last one flushes and closes the node. */
+void bdrv_unref(BlockDriverState *bs);
+
+BlockDriverState *bdrv_find_node(const char *node_name);
+BlockDriverState *bdrv_lookup_bs(const char *name, Error **errp);
+/* Named nodes, in order of creation; pass NULL to start. */
+BlockDriverState *bdrv_next_node(BlockDriverState *bs);
+const char *bdrv_get_node_name(const BlockDriverState *bs);
+const char *bdrv_get_format_name(const BlockDriverState *bs);
+bool bdrv_is_read_only(const BlockDriverState *bs);
+AioContext *bdrv_get_aio_context(BlockDriverState *bs);
+/* Recompute the limits of @bs from its file and its driver. */
+void bdrv_refresh_limits(BlockDriverState *bs, Error **errp);
+
+/*
+ * Change read-only, cache mode or driver options of a node; keys that cannot change give an error that
+ * names them (`Cannot change the option 'X'`).  @options is consumed.
+ */
+int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp);
+
+/* ---- children ---- */
+
+/*
+ * Make @child_bs (whose reference is taken over) the child @name of @parent.  The permissions are checked against all other
+ * parents of @child_bs first (`Conflicts with use by ...`) and handed to its driver, which locks the file.
+ */
+BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_bs, const char *name,
+                             Error **errp);
+/* The same for a user of the block layer. */
+BdrvChild *bdrv_root_attach_child(BlockDriverState *child_bs, const char *name, void *parent,
+                                  uint64_t perm, uint64_t shared_perm, Error **errp);
+void bdrv_detach_child(BdrvChild *child);
+int bdrv_child_try_set_perm(BdrvChild *child, uint64_t perm, uint64_t shared, Error **errp);
+
+/* ---- quiescence ---- */
+
+/* Keep new requests of users out and wait for those in flight. */
+void bdrv_drained_begin(BlockDriverState *bs);
+void bdrv_drained_end(BlockDriverState *bs);
+void bdrv_drain_all(void);
+
+/* ---- information ---- */
+
+typedef struct BlockDriverInfo {
+    int64_t cluster_size;      /* 0: none */
+    int64_t vm_state_offset;   /* bytes, 0: none */
+    bool is_dirty;             /* not cleanly shut down */
+} BlockDriverInfo;
+
+typedef enum BdrvCheckMode {
+    BDRV_FIX_LEAKS = 1,
+    BDRV_FIX_ERRORS = 2,
+} BdrvCheckMode;
+
+typedef struct BdrvCheckResult {
+    int corruptions, leaks, check_errors, corruptions_fixed, leaks_fixed;
+    int64_t image_end_offset;
+    uint64_t allocated_clusters, total_clusters, fragmented_clusters, compressed_clusters;
+} BdrvCheckResult;
+
+int bdrv_get_info(BlockDriverState *bs, BlockDriverInfo *info);
+ImageInfoSpecific *bdrv_get_specific_info(BlockDriverState *bs, Error **errp);
+/* Bytes on the host's disk, of this node and its file child; negative errno where unknown. */
+int64_t bdrv_get_allocated_file_size(BlockDriverState *bs);
+
+/* @err (> 0) as a sentence: the cause of a zoned device's refusal, otherwise strerror(). */
+const char *bdrv_strerror(int err);
+
+#endif
