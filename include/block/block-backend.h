@@ -25,8 +25,8 @@ void blk_unref(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_unref)
 
 /*
- * Open an image, see bdrv_open(); @flags decide the permissions: reading always, writing and resizing
- * with BDRV_O_RDWR, with all others shared.  @writethrough: every write is durable when it completes.
+ * Open an image, see bdrv_open(); @flags decide the permissions: reading unless BDRV_O_NO_IO, writing
+ * with BDRV_O_RDWR, with all others shared.  blk_truncate() takes the one to resize while it runs.  @writethrough: every write is durable when it completes.
  */
 BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *options, int flags,
                            bool writethrough, Error **errp);

@@ -51,6 +51,14 @@ void bdrv_ref(BlockDriverState *bs);
 /* Drops a reference; the last one flushes and closes the node. */
 void bdrv_unref(BlockDriverState *bs);
 
+/*
+ * The flags and the write mode behind the name of a cache mode (`writeback`, `none`, ...): sets BDRV_O_NOCACHE and
+ * BDRV_O_NO_FLUSH in *@flags as it says, and *@writethrough.  Returns false, with nothing changed, for another name.
+ */
+bool bdrv_parse_cache_mode(const char *mode, int *flags, bool *writethrough);
+/* The same for `discard`: ignore or off, unmap or on; sets BDRV_O_UNMAP. */
+bool bdrv_parse_discard_flags(const char *mode, int *flags);
+
 BlockDriverState *bdrv_find_node(const char *node_name);
 BlockDriverState *bdrv_lookup_bs(const char *name, Error **errp);
 /* Named nodes, in order of creation; pass NULL to start. */
@@ -108,6 +116,11 @@ typedef struct BdrvCheckResult {
     uint64_t allocated_clusters, total_clusters, fragmented_clusters, compressed_clusters;
 } BdrvCheckResult;
 
+/*
+ * What `info` shows of a node, with its children; nothing is read but metadata.
+ * NULL with @errp set where the length or the driver's part cannot be had.
+ */
+ImageInfo *bdrv_query_image_info(BlockDriverState *bs, Error **errp);
 int bdrv_get_info(BlockDriverState *bs, BlockDriverInfo *info);
 ImageInfoSpecific *bdrv_get_specific_info(BlockDriverState *bs, Error **errp);
 /* Bytes on the host's disk, of this node and its file child; negative errno where unknown. */

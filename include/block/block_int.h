@@ -69,6 +69,7 @@ struct BdrvChild {
     bool parent_is_node;
     uint64_t perm;           /* BLK_PERM_* the parent uses */
     uint64_t shared_perm;    /* BLK_PERM_* the parent lets others have */
+    bool is_inline;          /* the parent opened it with options of its own, and reopens it with itself */
     LIST_ENTRY(BdrvChild) next;        /* in the parent's children */
     LIST_ENTRY(BdrvChild) next_parent; /* in bs->parents */
 };
@@ -82,6 +83,7 @@ struct BlockDriverState {
     bool read_only;
     bool auto_read_only;     /* requested: may become writable in a reopen */
     bool force_share;
+    bool probed;             /* the format was guessed from the content: see bdrv_probe_format() */
     int64_t total_bytes;     /* length, a multiple of 512 */
     BlockLimits bl;
     /* Which of BDRV_REQ_* the driver's callbacks understand; the block layer does without the others. */
@@ -102,6 +104,7 @@ struct BlockDriverState {
     int refcnt;
     unsigned int in_flight;
     unsigned int quiesce_counter; /* > 0: drained, new requests of users wait */
+    CoQueue quiesce_queue;   /* where they wait; restarted when the counter is back to 0 */
     unsigned int serialising_in_flight;
     LIST_HEAD(, BdrvTrackedRequest) tracked_requests;
     CoMutex reqs_lock;
@@ -140,11 +143,18 @@ struct BlockDriver {
     int (*bdrv_open)(BlockDriverState *bs, const BlockdevOptions *options, int flags, Error **errp);
     /* Everything is flushed and no request is in flight.  Outside coroutines. */
     void (*bdrv_close)(BlockDriverState *bs);
-    /* Outside coroutines, drained: change bs->open_flags to @flags (only read-only, cache and driver options may differ). */
+    /*
+     * Outside coroutines, drained and flushed: change bs->open_flags to @flags (only read-only, cache and the driver's
+     * own mutable options differ).  All prepare first, children before their parents; then all are committed, in
+     * the same order, or all that had been prepared are aborted.  bs->open_flags and bs->read_only are still the old ones in prepare
+     * and abort, and the new ones in commit.
+     */
     int (*bdrv_reopen_prepare)(BlockDriverState *bs, const BlockdevOptions *options, int flags,
                                Error **errp);
     void (*bdrv_reopen_commit)(BlockDriverState *bs, int flags);
     void (*bdrv_reopen_abort)(BlockDriverState *bs);
+    /* Names of the driver's options that bdrv_reopen_prepare can change; the last is NULL. */
+    const char *const *mutable_options;
     void (*bdrv_refresh_limits)(BlockDriverState *bs, Error **errp);
 
     /* Permissions on this protocol node are about to change to these sums: take and release locks. */
@@ -184,7 +194,12 @@ struct BlockDriver {
     int coroutine_fn (*bdrv_co_zone_append)(BlockDriverState *bs, int64_t *offset,
                                             QEMUIOVector *qiov, BdrvRequestFlags flags);
 
-    /* Create an image on existing nodes (typed options), or a file from `-o` words; see block-create.h. */
+    /*
+     * Everything about @options that can be judged before a file is touched: values, combinations, sizes.
+     * Returns 0, or a negative errno with @errp set.  Always called before bdrv_co_create; opens nothing.
+     */
+    int (*bdrv_create_check)(const BlockdevCreateOptions *options, Error **errp);
+    /* Create an image on existing nodes (formats), or an empty file (protocols); see block-create.h. */
     int coroutine_fn (*bdrv_co_create)(BlockdevCreateOptions *options, Error **errp);
     /* Remove a protocol's file again after a failed create. */
     int coroutine_fn (*bdrv_co_delete_file)(const char *filename, Error **errp);
@@ -211,6 +226,14 @@ void bdrv_register(BlockDriver *drv);
     {                                                                                              \
         function();                                                                                \
     }
+
+/*
+ * The format whose image most likely begins with @buf, the first @buf_size bytes of @filename.  Never NULL: `raw` takes
+ * what no other driver knows.  A node with bs->probed refuses to write a first sector that would change the answer.
+ */
+BlockDriver *bdrv_probe_format(const uint8_t *buf, int buf_size, const char *filename);
+/* How many bytes a probe looks at. */
+#define BLOCK_PROBE_BUF_SIZE 2048
 
 /* Make @bs unusable after an error that must not spread: its driver is closed without writing. */
 void bdrv_make_unusable(BlockDriverState *bs);
