@@ -41,7 +41,7 @@ typedef struct ZoneWrite {
     int64_t bytes;
     int ret;        /* valid once settled: 0, or the errno to give to the requester */
     bool is_done;   /* the I/O has ended, settled or not */
-    ZoneOpen *zone; /* the open state of its zone */
+    ZoneOpen *zone; /* the open state of its zone; NULL once settled */
     TAILQ_ENTRY(ZoneWrite) link; /* in the zone's list of writes in flight, then in the settled list */
 } ZoneWrite;
 
@@ -52,6 +52,7 @@ typedef struct ZonesCounts {
     uint32_t empty, implicitly_open, explicitly_open, closed, full, read_only, offline, conventional;
 } ZonesCounts;
 
+/* How many zones changed their condition in each way; commands that found nothing to change do not count. */
 typedef struct ZonesStats {
     uint64_t implicit_opens, explicit_opens, evictions, finishes, resets;
 } ZonesStats;
@@ -88,7 +89,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BdrvZones, zones_free)
  * Set zone @index to what storage says of it after a restart: empty where @wp is its start, full where
  * @wp is at or past start + capacity, otherwise closed.
  *
- * Only between zones_new() and the first request.  The active limit is not enforced here: a device keeps what it
+ * Only between zones_new() and the first request; @index is below zones_nr().  The active limit is not enforced here: a device keeps what it
  * holds and refuses new ones.
  *
  * Returns 0, or -EINVAL when @wp lies outside the zone, is not a multiple of the granularity, or the zone is conventional.
@@ -104,7 +105,10 @@ int64_t zones_start(const BdrvZones *zones, uint32_t index);
 /* Addressable length and writable length of a zone; the last one may be smaller than the others. */
 int64_t zones_length(const BdrvZones *zones, uint32_t index);
 int64_t zones_capacity(const BdrvZones *zones, uint32_t index);
-/* The end of what was written and acknowledged (absolute, bytes).  A finished zone: start + length.  Conventional: start. */
+/*
+ * The end of what was written and acknowledged (absolute, bytes).  A finished zone: start + length.  Conventional: start.
+ * This is what storage keeps, and what zones_load_wp() takes back; a defect does not change it.
+ */
 int64_t zones_wp(const BdrvZones *zones, uint32_t index);
 BlockZoneState zones_state(const BdrvZones *zones, uint32_t index);
 bool zones_is_conventional(const BdrvZones *zones, uint32_t index);
@@ -123,7 +127,10 @@ void zones_report(const BdrvZones *zones, int64_t offset, unsigned int *nr_zones
  *
  * Sets *@count (> 0, <= @bytes) to how far the answer holds, and returns 1 where the data must be
  * fetched, 0 where it reads as zeroes (above the completed write pointer, or past the capacity), or
- * -ZONE_ERR_OFFLINE.  An extent never crosses a zone boundary.
+ * -ZONE_ERR_OFFLINE (*@count is not set).  An extent never crosses a zone boundary.
+ *
+ * The whole capacity of a finished zone must be fetched, before a restart as after it: it is storage that has to give
+ * zeroes for what was never written.
  */
 int zones_read_extent(const BdrvZones *zones, int64_t offset, int64_t bytes, int64_t *count);
 
@@ -133,7 +140,7 @@ int zones_read_extent(const BdrvZones *zones, int64_t offset, int64_t bytes, int
  * Admit a write to a sequential zone and reserve its range: on success the submitted write pointer has moved,
  * the zone is open, and @write is in flight until zones_write_end().
  *
- * @offset, @bytes: within the device, @bytes > 0.
+ * @offset, @bytes: within the device, @bytes > 0; @offset not in a conventional zone.
  *
  * Returns 0, or, with nothing changed and nothing evicted (checked in this order):
  * -EAGAIN                   the zone is held for management, or is settling after a failed write: wait and try again;
@@ -151,11 +158,12 @@ int zones_write_begin(BdrvZones *zones, ZoneWrite *write, int64_t offset, int64_
  *
  * @zone_start must be the start of a sequential zone (-ZONE_ERR_APPEND, or -ZONE_ERR_CONVENTIONAL), @bytes at most max_append_bytes
  * (-ZONE_ERR_APPEND) and at most what is left (-ZONE_ERR_PAST_CAPACITY); otherwise as zones_write_begin().
+ * Type, start and limit are checked before the zone's condition.
  */
 int zones_append_begin(BdrvZones *zones, ZoneWrite *write, int64_t zone_start, int64_t bytes);
 
 /*
- * The caller's memory beside the open zone that @write goes to.  It is zeroed whenever the zone leaves
+ * The caller's memory beside the open zone that @write, which is in flight, goes to.  It is zeroed whenever the zone leaves
  * the open conditions with nothing in flight, and whenever a failed write has made the write pointer fall back.
  */
 void *zone_write_open_data(const ZoneWrite *write);
@@ -167,7 +175,10 @@ void *zone_write_open_data(const ZoneWrite *write);
  * write that this one allows to be answered (perhaps none, perhaps many, perhaps @write itself), with its @ret
  * filled in: once one has failed, those behind it fail with -EIO, and the submitted write pointer falls
  * back to the completed one when the last of them has been settled.  A zone whose completed
- * write pointer reaches its capacity becomes full here.
+ * write pointer reaches its capacity becomes full here and gives its resources back.
+ *
+ * A zone that was evicted or closed with writes in flight stays closed, or becomes empty where none of its writes ever
+ * succeeded.  An open zone stays open, even where its first write failed.
  */
 void zones_write_end(BdrvZones *zones, ZoneWrite *write, int ret, ZoneWriteList *settled);
 
@@ -180,7 +191,7 @@ void zones_write_end(BdrvZones *zones, ZoneWrite *write, int ret, ZoneWriteList 
 int zones_check_range(const BdrvZones *zones, int64_t offset, int64_t len);
 
 /*
- * Keep new writes out of the zones of a (checked) range: they get -EAGAIN until zones_release().
+ * Keep new writes out of the zones of a (checked) range: they get -EAGAIN until zones_release() of the same range.
  * Returns 0, or -EAGAIN when some zone in it is already held.
  */
 int zones_hold(BdrvZones *zones, int64_t offset, int64_t len);
@@ -193,7 +204,11 @@ bool zones_is_busy(const BdrvZones *zones, int64_t offset, int64_t len);
  * Decide whether @op may be done to all the zones of a held range with nothing in flight.
  *
  * A reset of the whole device skips conventional, read-only and offline zones, like RESET ALL.
- * Resources for opening several zones are counted together, with what can be evicted.
+ * Resources for opening several zones are counted together, with what can be evicted.  A condition that refuses @op in any
+ * zone comes before resources; the first such zone decides.
+ *
+ * For BLK_ZO_OPEN this and zones_mgmt_apply() must be one step, as another zone's write could take the slots.  For a finish or
+ * reset the caller may do its I/O between the two.
  *
  * Returns 0, -ZONE_ERR_CONVENTIONAL, -ZONE_ERR_OFFLINE, -ZONE_ERR_RDONLY, -ZONE_ERR_FULL (open of a full zone),
  * -ZONE_ERR_CONDITION (close of an empty or full zone), -ZONE_ERR_ACTIVE_RESOURCE or -ZONE_ERR_OPEN_RESOURCE.
@@ -203,13 +218,22 @@ int zones_mgmt_check(const BdrvZones *zones, BlockZoneOp op, int64_t offset, int
 /* Whether @op, which passed zones_mgmt_check(), would change what must be stored of zone @index (its write pointer). */
 bool zones_mgmt_moves_wp(const BdrvZones *zones, BlockZoneOp op, uint32_t index);
 
-/* Do @op, which has passed zones_mgmt_check(); this cannot fail. */
+/*
+ * Do @op, which has passed zones_mgmt_check(); this cannot fail.  Opening evicts least recently written zones as needed,
+ * never one of the range.  A zone that became defective since the check is passed over by finish and reset.
+ */
 void zones_mgmt_apply(BdrvZones *zones, BlockZoneOp op, int64_t offset, int64_t len);
 
 /*
  * Put zone @index, which is not conventional and has nothing in flight, into a defect condition, or back into what its write
- * pointer says (@state BLK_ZS_RDONLY, BLK_ZS_OFFLINE, BLK_ZS_EMPTY meaning "no longer defective").
+ * pointer says (@state BLK_ZS_RDONLY, BLK_ZS_OFFLINE, BLK_ZS_EMPTY meaning "no longer defective"; a zone that is not
+ * defective then stays as it is).  As in zones_load_wp() the active limit is not enforced for a zone that comes back.
  */
 void zones_set_defect(BdrvZones *zones, uint32_t index, BlockZoneState state);
+
+/* ---- checking ---- */
+
+/* Abort where the table contradicts itself.  Walks every zone: for tests. */
+void zones_assert_valid(const BdrvZones *zones);
 
 #endif
