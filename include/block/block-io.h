@@ -2,8 +2,10 @@
 /*
  * Requests to a node, as format drivers send them to their children and block backends to their root.
  *
- * coroutine_fn functions may yield.  Ranges are checked against the length of the node: outside of it
- * reads and writes fail with -EIO.  Every request fails with -ENOMEDIUM on a node that was made unusable.
+ * coroutine_fn functions may yield, and run in the AioContext of the node; they need no locks, because only its thread
+ * touches a node's requests.  Ranges are checked against the length of the node: outside of it requests fail with -EIO.
+ * Only a file that can grow (bs->is_growable) takes writes past its end (-EFBIG beyond BDRV_MAX_LENGTH) and reads zeroes there.
+ * Every request fails with -ENOMEDIUM on a node that was made unusable.
  */
 #ifndef BLOCK_IO_H
 #define BLOCK_IO_H
@@ -33,7 +35,10 @@ int coroutine_fn bdrv_co_pwrite(BdrvChild *child, int64_t offset, int64_t bytes,
 /* -ENOTSUP with BDRV_REQ_NO_FALLBACK where only writing buffers would do it. */
 int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t bytes,
                                        BdrvRequestFlags flags);
-/* A hint: what the node cannot discard, it leaves; the content is then unspecified.  Ignored where BDRV_O_UNMAP is off. */
+/*
+ * A hint: what the node cannot discard, it leaves; the content is then unspecified.  Ignored where BDRV_O_UNMAP is off.
+ * Only a host-managed zoned node, where a discard is no hint, says -ENOTSUP.
+ */
 int coroutine_fn bdrv_co_pdiscard(BdrvChild *child, int64_t offset, int64_t bytes);
 /* Everything acknowledged before this call is durable when it returns 0. */
 int coroutine_fn bdrv_co_flush(BlockDriverState *bs);

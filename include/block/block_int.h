@@ -47,18 +47,18 @@ typedef struct BlockLimits {
     uint32_t write_granularity;
 } BlockLimits;
 
-/* A request in flight on a node, kept so that overlapping ones can be serialised and a drain can wait. */
+/*
+ * A request in flight on a node, in the frame of its coroutine.
+ *
+ * The node's list has the newest first.  A request waits only for older ones, so no two can wait for each other: a
+ * serialising one for all that overlap, any other for the serialising ones among them.
+ */
 typedef struct BdrvTrackedRequest {
     BlockDriverState *bs;
-    int64_t offset;
+    int64_t offset; /* the range it claims; of a serialising request rounded out to the request alignment */
     int64_t bytes;
-    bool is_write;
     bool is_serialising;
-    int64_t overlap_offset; /* the aligned range that a serialising request claims */
-    int64_t overlap_bytes;
-    Coroutine *co;
     CoQueue wait_queue; /* those that wait for this one to end */
-    struct BdrvTrackedRequest *waiting_for;
     LIST_ENTRY(BdrvTrackedRequest) link;
 } BdrvTrackedRequest;
 
@@ -76,6 +76,7 @@ struct BdrvChild {
 
 struct BlockDriverState {
     BlockDriver *drv;        /* NULL once the node has been made unusable: requests fail with -ENOMEDIUM */
+    BlockDriver *unusable_drv; /* then, the driver whose state is still to be freed; otherwise NULL */
     void *opaque;            /* the driver's state, drv->instance_size bytes, zeroed before bdrv_open */
     AioContext *aio_context;
 
@@ -84,6 +85,7 @@ struct BlockDriverState {
     bool auto_read_only;     /* requested: may become writable in a reopen */
     bool force_share;
     bool probed;             /* the format was guessed from the content: see bdrv_probe_format() */
+    bool is_growable;        /* a file: writes past the end extend it, and reads there find zeroes */
     int64_t total_bytes;     /* length, a multiple of 512 */
     BlockLimits bl;
     /* Which of BDRV_REQ_* the driver's callbacks understand; the block layer does without the others. */
@@ -107,9 +109,8 @@ struct BlockDriverState {
     CoQueue quiesce_queue;   /* where they wait; restarted when the counter is back to 0 */
     unsigned int serialising_in_flight;
     LIST_HEAD(, BdrvTrackedRequest) tracked_requests;
-    CoMutex reqs_lock;
-    uint64_t write_gen;      /* advanced by each write; a flush with nothing new is not sent */
-    uint64_t flushed_gen;
+    uint64_t write_gen;      /* advanced by each change that has ended */
+    uint64_t flushed_gen;    /* <= write_gen: the changes up to here are durable */
     bool flush_in_progress;
     CoQueue flush_queue;
 
@@ -141,7 +142,10 @@ struct BlockDriver {
      * may set bs->supported_*_flags.  Returns 0, or a negative errno with @errp set.
      */
     int (*bdrv_open)(BlockDriverState *bs, const BlockdevOptions *options, int flags, Error **errp);
-    /* Everything is flushed and no request is in flight.  Outside coroutines. */
+    /*
+     * Everything is flushed and no request is in flight.  Outside coroutines.  Where bs->drv is NULL (the
+     * node was made unusable) only memory is freed, nothing written.
+     */
     void (*bdrv_close)(BlockDriverState *bs);
     /*
      * Outside coroutines, drained and flushed: change bs->open_flags to @flags (only read-only, cache and the driver's
@@ -155,6 +159,11 @@ struct BlockDriver {
     void (*bdrv_reopen_abort)(BlockDriverState *bs);
     /* Names of the driver's options that bdrv_reopen_prepare can change; the last is NULL. */
     const char *const *mutable_options;
+    /*
+     * Names of the options that change what a reader sees, so that a file name alone would not describe the node; the last is
+     * NULL.
+     */
+    const char *const *strong_options;
     void (*bdrv_refresh_limits)(BlockDriverState *bs, Error **errp);
 
     /* Permissions on this protocol node are about to change to these sums: take and release locks. */
@@ -235,7 +244,10 @@ BlockDriver *bdrv_probe_format(const uint8_t *buf, int buf_size, const char *fil
 /* How many bytes a probe looks at. */
 #define BLOCK_PROBE_BUF_SIZE 2048
 
-/* Make @bs unusable after an error that must not spread: its driver is closed without writing. */
+/*
+ * Make @bs unusable after an error that must not spread: requests fail with -ENOMEDIUM from now on, and when the node goes
+ * its driver is closed without writing.  From a request of the driver too.
+ */
 void bdrv_make_unusable(BlockDriverState *bs);
 
 #endif
