@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PREFIXqapi-visit.h/.c: typed fronts of the table-driven visitor, and conversions from and to JSON."""
+
+from . import model
+from .cwriter import CWriter
+
+
+class VisitGenerator:
+    def __init__(self, module, prefix, schema):
+        self.module = module
+        self.types_header = f'{prefix}qapi-types.h'
+        self.header = CWriter(f'{prefix}qapi-visit.h', 'Visit, read and write the types of the schema.', schema)
+        self.source = CWriter(f'{prefix}qapi-visit.c', 'Typed fronts of the visitor core.', schema)
+
+    def generate(self):
+        self.header.add('''
+            #include "qapi/visitor.h"
+            #include "qapi/<types>"
+
+            ''', types=self.types_header)
+        self.source.add('''
+            #include "qemu/osdep.h"
+            #include "qapi/<name>"
+
+            ''', name=self.header.name)
+        for item in self.module.types + self.module.implicit + self.module.lists:
+            with self.header.guarded(item.condition), self.source.guarded(item.condition):
+                if isinstance(item, model.Enum):
+                    self._visit(item, f'{item.name} *')
+                else:
+                    self._visit(item, f'{item.name} **')
+                    self._convert(item)
+            self.header.blank()
+            self.source.blank()
+        return [self.header, self.source]
+
+    def _visit(self, item, pointer):
+        signature = f'bool visit_type_{item.name}(Visitor *v, const char *name, {pointer}obj, Error **errp)'
+        self.header.add(signature + ';')
+        self.source.add('''
+            <signature>
+            {
+                return visit_type(v, name, &<info>, obj, errp);
+            }
+            ''', signature=signature, info=item.info)
+
+    def _convert(self, item):
+        self.header.add('''
+            <name> *qapi_<name>_from_json(json_t *json, Error **errp);
+            <name> *qapi_<name>_from_keyval(json_t *tree, Error **errp);
+            json_t *qapi_<name>_to_json(const <name> *obj);
+            ''', name=item.name)
+        self.source.add('''
+
+            <name> *qapi_<name>_from_json(json_t *json, Error **errp)
+            {
+                <name> *obj = NULL;
+                qapi_from_json(&<info>, json, &obj, errp);
+                return obj;
+            }
+
+            <name> *qapi_<name>_from_keyval(json_t *tree, Error **errp)
+            {
+                <name> *obj = NULL;
+                qapi_from_keyval(&<info>, tree, &obj, errp);
+                return obj;
+            }
+
+            json_t *qapi_<name>_to_json(const <name> *obj)
+            {
+                return qapi_to_json(&<info>, &obj);
+            }
+            ''', name=item.name, info=item.info)
