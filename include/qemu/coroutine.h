@@ -24,7 +24,7 @@ Coroutine *qemu_coroutine_create(CoroutineEntry *entry, void *opaque);
 
 /*
  * Run @co until it yields or ends.  @co must not be running.  May be called from inside another coroutine, which
- * waits meanwhile: its stack is that of the caller.
+ * waits meanwhile.
  */
 void qemu_coroutine_enter(Coroutine *co);
 
@@ -58,27 +58,37 @@ void qemu_co_queue_init(CoQueue *queue);
 /* Wait until woken; @mutex, if not NULL, is released meanwhile and held again on return. */
 void coroutine_fn qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex);
 
-/* Wake the first waiter: it is scheduled in its AioContext, and runs once the caller has yielded.  False if there was none. */
+/*
+ * Wake the first waiter as aio_co_wake() does: it runs once the calling coroutine has yielded; called outside of a
+ * coroutine, in its AioContext, it runs at once.  False if there was none.
+ */
 bool qemu_co_queue_next(CoQueue *queue);
+
+/* Wake all that wait now, in order; one that waits again is not woken twice. */
 void qemu_co_queue_restart_all(CoQueue *queue);
+
 bool qemu_co_queue_empty(const CoQueue *queue);
 
 /* ---- mutex ---- */
 
 /*
- * Mutual exclusion between coroutines, of any AioContext.  Fair: first come, first served.  Uncontended lock and unlock never yield
- * and cost a few instructions.
+ * Mutual exclusion between coroutines, of any AioContext.  Fair: first come, first served; unlocking hands the mutex to the
+ * first waiter.  Uncontended lock and unlock never yield and cost a few instructions.
+ *
+ * The coroutine that locks unlocks.  Needs no destruction; nobody may wait when its memory goes.
  */
 struct CoMutex {
-    bool locked;
+    unsigned int state; /* atomic: free, held, or held with waiters (then changed under @guard only) */
+    GMutex guard;       /* protects @waiters */
     Coroutine *holder;
-    GMutex guard; /* protects @locked and @waiters when contexts of several threads meet here */
     STAILQ_HEAD(, Coroutine) waiters;
 };
 
 void qemu_co_mutex_init(CoMutex *mutex);
 void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex);
 void coroutine_fn qemu_co_mutex_unlock(CoMutex *mutex);
+
+/* Assert that somebody holds @mutex. */
 void qemu_co_mutex_assert_locked(const CoMutex *mutex);
 
 /* QEMU_LOCK_GUARD-style: `g_auto(CoMutexGuard) guard = qemu_co_mutex_guard(&s->lock);` */
@@ -89,10 +99,15 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CoMutexGuard, qemu_co_mutex_guard_done)
 
 /* ---- reader/writer lock ---- */
 
-/* Many readers or one writer; fair: a waiting writer keeps out later readers. */
+struct CoRwlockTicket;
+
+/*
+ * Many readers or one writer, of any AioContext; fair: a waiting writer keeps out later readers, so a reader must not
+ * lock again what it holds.  Uncontended it costs what a CoMutex costs.
+ */
 typedef struct CoRwlock {
-    CoMutex mutex;
-    int owners; /* readers inside, or -1 for a writer */
+    unsigned int state; /* atomic: readers inside, or a writer; and whether @tickets wait */
+    GMutex guard;       /* protects @tickets, and @state while they are not empty */
     STAILQ_HEAD(, CoRwlockTicket) tickets;
 } CoRwlock;
 

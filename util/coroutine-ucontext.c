@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stack switch of the C library: for processors without one of our own, and under the sanitizers, which must be told
+ * of each switch.
+ *
+ * It costs a system call for the signal mask each time; nobody measures speed with it.
+ */
+#include "qemu/osdep.h"
+
+#include "qemu/coroutine_int.h"
+
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#include <sanitizer/common_interface_defs.h>
+#else
+#define WITH_ASAN 0
+#endif
+
+/* Tell AddressSanitizer that the next switch goes to the given stack; @fake_stack NULL: the present one is not returned to. */
+static inline void announce_switch(void **fake_stack, const void *bottom, size_t size)
+{
+#if WITH_ASAN
+    __sanitizer_start_switch_fiber(fake_stack, bottom, size);
+#endif
+}
+
+static inline void conclude_switch(void *fake_stack, const void **old_bottom, size_t *old_size)
+{
+#if WITH_ASAN
+    __sanitizer_finish_switch_fiber(fake_stack, old_bottom, old_size);
+#endif
+}
+
+/* makecontext() passes ints; the pointer travels in two. */
+static void coroutine_first_step(unsigned int high, unsigned int low)
+{
+    Coroutine *co = (Coroutine *)(uintptr_t)((uint64_t)high << 32 | low);
+
+    conclude_switch(NULL, &co->enterer.stack_bottom, &co->enterer.stack_size);
+    coroutine_main(co);
+}
+
+void coroutine_place_init(Coroutine *co)
+{
+    ucontext_t *registers = &co->own.registers;
+    uint64_t address = (uintptr_t)co;
+
+    if (getcontext(registers) < 0) {
+        g_error("getcontext: %s", g_strerror(errno));
+    }
+    registers->uc_stack.ss_sp = coroutine_stack_bottom(co);
+    registers->uc_stack.ss_size = ROUND_DOWN(coroutine_stack_size(co), 16);
+    registers->uc_link = NULL;
+    makecontext(registers, (void (*)(void))coroutine_first_step, 2, (unsigned int)(address >> 32),
+                (unsigned int)address);
+}
+
+static void place_switch(CoroutinePlace *save, CoroutinePlace *load)
+{
+    if (swapcontext(&save->registers, &load->registers) < 0) {
+        g_error("swapcontext: %s", g_strerror(errno));
+    }
+}
+
+void coroutine_switch_in(Coroutine *co)
+{
+    announce_switch(&co->enterer.fake_stack, coroutine_stack_bottom(co), coroutine_stack_size(co));
+    place_switch(&co->enterer, &co->own);
+    conclude_switch(co->enterer.fake_stack, NULL, NULL);
+}
+
+void coroutine_switch_out(Coroutine *co, bool is_ending)
+{
+    co->own.fake_stack = NULL;
+    announce_switch(is_ending ? NULL : &co->own.fake_stack, co->enterer.stack_bottom,
+                    co->enterer.stack_size);
+    place_switch(&co->own, &co->enterer);
+    conclude_switch(co->own.fake_stack, &co->enterer.stack_bottom, &co->enterer.stack_size);
+}
