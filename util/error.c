@@ -37,27 +37,38 @@ static void deliver(Error **dst, Error *err)
     *dst = err;
 }
 
-static Error *G_GNUC_PRINTF(2, 0) new_error(ErrorClass class, const char *fmt, va_list args)
-{
-    Error *err = g_new0(Error, 1);
-
-    err->class = class;
-    err->message = g_strdup_vprintf(fmt, args);
-    return err;
-}
-
-void error_setg(Error **errp, const char *fmt, ...)
+static void G_GNUC_PRINTF(3, 0)
+    set_error(Error **errp, ErrorClass class, const char *fmt, va_list args)
 {
     int saved_errno = errno;
-    va_list args;
+    Error *err;
 
     if (!errp) {
         return;
     }
-    va_start(args, fmt);
-    deliver(errp, new_error(ERROR_CLASS_GENERIC_ERROR, fmt, args));
-    va_end(args);
+    err = g_new0(Error, 1);
+    err->class = class;
+    err->message = g_strdup_vprintf(fmt, args);
+    deliver(errp, err);
     errno = saved_errno;
+}
+
+void error_setg(Error **errp, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    set_error(errp, ERROR_CLASS_GENERIC_ERROR, fmt, args);
+    va_end(args);
+}
+
+void error_set(Error **errp, ErrorClass class, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    set_error(errp, class, fmt, args);
+    va_end(args);
 }
 
 void error_setg_errno(Error **errp, int os_errno, const char *fmt, ...)
@@ -72,20 +83,6 @@ void error_setg_errno(Error **errp, int os_errno, const char *fmt, ...)
     g_autofree char *message = g_strdup_vprintf(fmt, args);
     va_end(args);
     error_setg(errp, "%s: %s", message, g_strerror(os_errno));
-    errno = saved_errno;
-}
-
-void error_set(Error **errp, ErrorClass class, const char *fmt, ...)
-{
-    int saved_errno = errno;
-    va_list args;
-
-    if (!errp) {
-        return;
-    }
-    va_start(args, fmt);
-    deliver(errp, new_error(class, fmt, args));
-    va_end(args);
     errno = saved_errno;
 }
 
