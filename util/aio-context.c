@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 
 #include "aio-internal.h"
+#include "util/trace.h"
 
 static AioContext *main_context;
 
@@ -50,8 +51,10 @@ static bool open_backend(AioContext *ctx, Error **errp)
         ctx->backend = *candidate;
         ret = ctx->backend->open(ctx);
         if (ret == 0) {
+            trace_aio_backend_chosen(ctx, ctx->backend->name);
             return true;
         }
+        trace_aio_backend_unavailable(ctx->backend->name, ret);
     }
     error_setg_errno(errp, -ret, "Cannot set up the event loop with %s", ctx->backend->name);
     return false;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "aio-internal.h"
+#include "util/trace.h"
 
 /* The kernel transfers no more at once, however long the vector. */
 #define MAX_TRANSFER 0x7ffff000u
@@ -145,12 +146,14 @@ static int coroutine_fn transfer(AioEngine engine, AioFileOpType type, int fd, i
 
 int coroutine_fn aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov)
 {
+    trace_aio_co_preadv(fd, offset, qiov->size);
     return transfer(engine, AIO_FILE_READ, fd, offset, qiov, 0);
 }
 
 int coroutine_fn aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov,
                                 bool is_fua)
 {
+    trace_aio_co_pwritev(fd, offset, qiov->size, is_fua);
     return transfer(engine, AIO_FILE_WRITE, fd, offset, qiov, is_fua ? RWF_DSYNC : 0);
 }
 
@@ -160,6 +163,7 @@ int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd)
 {
     const AioFileOp op = {.type = AIO_FILE_FDATASYNC, .fd = fd};
 
+    trace_aio_co_fdatasync(fd);
     return run(engine, &op);
 }
 
@@ -173,6 +177,7 @@ int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t of
         .len = len,
     };
 
+    trace_aio_co_fallocate(fd, mode, offset, len);
     return run(engine, &op);
 }
 
