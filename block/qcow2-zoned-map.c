@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the data of a zone lies in the image file.
+ *
+ * Clusters are mapped ahead of the write pointer in runs that are contiguous in the file, and an
+ * open zone remembers its run, so most writes neither change nor look up metadata.  Runs are cut
+ * from a reserve whose refcounts were made durable before: an L2 entry into it may reach the disk
+ * at any time and in any order without ever pointing at a cluster that the refcounts call free.  A
+ * power cut leaks what is left of the reserve, nothing worse.
+ *
+ * The mapping of a run is handed to the kernel before the first write into it is acknowledged, so
+ * that it survives the process.
+ *
+ * Called by qcow2-zoned.c without s->lock.
+ */
+#include "qemu/osdep.h"
+
+#include "block/qcow2-zoned.h"
+#include "block/qcow2.h"
+
+/* How far ahead of a write clusters are mapped, and how much the reserve takes at once. */
+#define ZONE_RUN_BYTES (8 * MiB)
+#define ZONE_RESERVE_BYTES (256 * MiB)
+/* With small clusters the reserve is smaller, so that its refcounts stay few. */
+#define ZONE_RESERVE_MAX_CLUSTERS 4096
+
+/* ---- the reserve ---- */
+
+static int64_t zone_reserve_bytes(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t bytes = MIN(ZONE_RESERVE_BYTES, ZONE_RESERVE_MAX_CLUSTERS * s->cluster_size);
+
+    return MAX(s->cluster_size, ROUND_UP(MIN(bytes, bs->total_bytes / 16), s->cluster_size));
+}
+
+/* Take clusters and make their refcounts durable.  s->lock is not held while the disk works. */
+static int coroutine_fn zone_reserve_allocate(BlockDriverState *bs, Qcow2HostRange *range)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t bytes = zone_reserve_bytes(bs);
+    int64_t offset;
+    int ret = 0;
+
+    qemu_co_mutex_lock(&s->lock);
+    offset = qcow2_alloc_clusters(bs, bytes);
+    if (offset >= 0) {
+        ret = qcow2_flush_refcounts(bs);
+    }
+    qemu_co_mutex_unlock(&s->lock);
+    if (offset < 0) {
+        return offset;
+    }
+    if (ret == 0) {
+        ret = bdrv_co_flush(bs->file->bs);
+    }
+    if (ret < 0) {
+        qemu_co_mutex_lock(&s->lock);
+        qcow2_free_clusters(bs, offset, bytes, QCOW2_DISCARD_NEVER);
+        qemu_co_mutex_unlock(&s->lock);
+        return ret;
+    }
+    *range = (Qcow2HostRange){.offset = offset, .bytes = bytes};
+    return 0;
+}
+
+/* Fill reserve.next; one at a time, those who find one at work wait for it and look again. */
+static int coroutine_fn zone_reserve_refill(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    ZoneReserve *reserve = &s->zoned->reserve;
+    int ret;
+
+    if (reserve->is_refilling) {
+        qemu_co_queue_wait(&reserve->refilled, NULL);
+        return 0;
+    }
+    reserve->is_refilling = true;
+    ret = zone_reserve_allocate(bs, &reserve->next);
+    reserve->is_refilling = false;
+    qemu_co_queue_restart_all(&reserve->refilled);
+    return ret;
+}
+
+static void coroutine_fn zone_reserve_refill_entry(void *opaque)
+{
+    BlockDriverState *bs = opaque;
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2Zoned *z = s->zoned;
+
+    /*
+     * Whoever needs the clusters in the end will meet the error, if it is still there, and report
+     * it.
+     */
+    if (z->reserve.next.bytes == 0 && !z->reserve.is_refilling) {
+        zone_reserve_refill(bs);
+    }
+    zone_background_end(bs);
+}
+
+/*
+ * Up to @wanted bytes of contiguous clusters with durable refcounts: at least one cluster.
+ */
+static int coroutine_fn zone_reserve_take(BlockDriverState *bs, int64_t wanted,
+                                          Qcow2HostRange *range)
+{
+    BDRVQcow2State *s = bs->opaque;
+    ZoneReserve *reserve = &s->zoned->reserve;
+
+    while (reserve->ready.bytes == 0) {
+        if (reserve->next.bytes == 0) {
+            int ret = zone_reserve_refill(bs);
+
+            if (ret < 0) {
+                return ret;
+            }
+            continue;
+        }
+        reserve->ready = reserve->next;
+        reserve->next = (Qcow2HostRange){0};
+    }
+
+    range->offset = reserve->ready.offset;
+    range->bytes = MIN(reserve->ready.bytes, wanted);
+    reserve->ready.offset += range->bytes;
+    reserve->ready.bytes -= range->bytes;
+    if (reserve->next.bytes == 0 && !reserve->is_refilling &&
+        reserve->ready.bytes < zone_reserve_bytes(bs) / 2) {
+        zone_background_start(bs, zone_reserve_refill_entry);
+    }
+    return 0;
+}
+
+/* Give back what zone_reserve_take() handed out and nothing points to. */
+static void coroutine_fn zone_reserve_put(BlockDriverState *bs, const Qcow2HostRange *range)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    if (range->bytes) {
+        qemu_co_mutex_lock(&s->lock);
+        qcow2_free_clusters(bs, range->offset, range->bytes, QCOW2_DISCARD_ALWAYS);
+        qemu_co_mutex_unlock(&s->lock);
+    }
+}
+
+void coroutine_fn qcow2_zone_release_reserve(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    ZoneReserve *reserve = &s->zoned->reserve;
+
+    zone_reserve_put(bs, &reserve->ready);
+    zone_reserve_put(bs, &reserve->next);
+    reserve->ready = reserve->next = (Qcow2HostRange){0};
+}
+
+/* ---- mapping ---- */
+
+/*
+ * Map the unmapped clusters at @guest (cluster aligned), up to @bytes, and hand the mapping to the
+ * kernel. What of the first cluster lies below @offset is below the write pointer: it must read as
+ * the zeroes it read as before.
+ */
+static int coroutine_fn zone_map_new(BlockDriverState *bs, int64_t guest, int64_t bytes,
+                                     int64_t offset, Qcow2HostRange *range)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int ret = zone_reserve_take(bs, bytes, range);
+
+    if (ret == 0 && offset > guest) {
+        ret = bdrv_co_pwrite_zeroes(bs->file, range->offset, offset - guest, 0);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_link_clusters(bs, guest, range->offset, range->bytes);
+    if (ret == 0) {
+        ret = qcow2_write_l2_range(bs, guest, range->bytes);
+    }
+    qemu_co_mutex_unlock(&s->lock);
+    /* After an error some of it may be linked: the clusters stay with the zone, or leak. */
+    return ret;
+}
+
+/* What the L2 tables say of @guest; a cluster that is not the zone's own to overwrite is damage. */
+static int coroutine_fn zone_map_look_up(BlockDriverState *bs, int64_t guest, int64_t *bytes,
+                                         int64_t *host_offset)
+{
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2ClusterType type;
+    int ret;
+
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_get_host_offset(bs, guest, bytes, host_offset, &type);
+    qemu_co_mutex_unlock(&s->lock);
+    if (ret < 0) {
+        return ret;
+    }
+    switch (type) {
+    case QCOW2_CLUSTER_NORMAL:
+        return 0;
+    case QCOW2_CLUSTER_UNALLOCATED:
+        *host_offset = -1;
+        return 0;
+    default:
+        qcow2_signal_corruption(bs, false, guest, *bytes,
+                                "Cluster at guest offset %#" PRIx64
+                                " of a sequential zone is neither plain data nor unallocated",
+                                guest);
+        return -EIO;
+    }
+}
+
+/* Find or make the run that contains @offset, and remember it. */
+static int coroutine_fn zone_map_extend(BlockDriverState *bs, ZoneRun *run, int64_t zone_end,
+                                        int64_t offset, int64_t bytes)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t guest = qcow2_start_of_cluster(s, offset);
+    int64_t most = ROUND_UP(zone_end, s->cluster_size) - guest;
+    int64_t wanted = MIN(MAX(offset + bytes - guest, ZONE_RUN_BYTES), most);
+    Qcow2HostRange range = {.bytes = ROUND_UP(wanted, s->cluster_size)};
+    int ret = zone_live_prepare(bs, zones_index(s->zoned->zones, offset));
+
+    if (ret == 0) {
+        ret = zone_map_look_up(bs, guest, &range.bytes, &range.offset);
+    }
+    if (ret == 0 && range.offset < 0) {
+        ret = zone_map_new(bs, guest, range.bytes, offset, &range);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+
+    if (run->guest_end == guest &&
+        run->host_start + (run->guest_end - run->guest_start) == range.offset) {
+        run->guest_end += range.bytes;
+    } else {
+        run->guest_start = guest;
+        run->guest_end = guest + range.bytes;
+        run->host_start = range.offset;
+    }
+    return 0;
+}
+
+int coroutine_fn qcow2_zone_map_write(BlockDriverState *bs, ZoneRun *run, int64_t zone_end,
+                                      int64_t offset, int64_t *bytes, int64_t *host_offset)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    while (unlikely(offset < run->guest_start || offset >= run->guest_end)) {
+        int ret;
+
+        if (run->is_mapping) {
+            qemu_co_queue_wait(&s->zoned->waiters, NULL);
+            continue;
+        }
+        run->is_mapping = true;
+        ret = zone_map_extend(bs, run, zone_end, offset, *bytes);
+        run->is_mapping = false;
+        qemu_co_queue_restart_all(&s->zoned->waiters);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    *bytes = MIN(*bytes, run->guest_end - offset);
+    *host_offset = run->host_start + (offset - run->guest_start);
+    return 0;
+}
+
+/* ---- giving back ---- */
+
+static void coroutine_fn zone_free_entry(void *opaque)
+{
+    BlockDriverState *bs = opaque;
+    BDRVQcow2State *s = bs->opaque;
+
+    /* On an error the clusters stay pending: the next flush tries again. */
+    s->zoned->is_freeing = false;
+    qemu_co_mutex_lock(&s->lock);
+    qcow2_process_pending_frees(bs);
+    qemu_co_mutex_unlock(&s->lock);
+    zone_background_end(bs);
+}
+
+/* Let go of host ranges that no L2 entry in memory points to any more. */
+static int coroutine_fn zone_free_ranges(BlockDriverState *bs, const GArray *ranges)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int ret = 0;
+
+    for (guint i = 0; i < ranges->len; i++) {
+        const Qcow2HostRange *range = &g_array_index(ranges, Qcow2HostRange, i);
+
+        /*
+         * The entries on disk may still point here after a power cut.  That does not matter to the
+         * content: it lies above the write pointer.  To the refcounts it does, hence
+         * free_clusters_later.
+         */
+        bdrv_co_pdiscard(bs->file, range->offset, range->bytes);
+        qemu_co_mutex_lock(&s->lock);
+        ret = qcow2_free_clusters_later(bs, range->offset, range->bytes, QCOW2_DISCARD_NEVER);
+        qemu_co_mutex_unlock(&s->lock);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return 0;
+}
+
+int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t end)
+{
+    BDRVQcow2State *s = bs->opaque;
+    g_autoptr(GArray) freed = g_array_new(false, false, sizeof(Qcow2HostRange));
+    int unlink_ret, ret;
+
+    if (offset >= end) {
+        return 0;
+    }
+    qemu_co_mutex_lock(&s->lock);
+    unlink_ret = qcow2_unlink_clusters(bs, offset, end - offset, freed);
+    qemu_co_mutex_unlock(&s->lock);
+
+    ret = zone_free_ranges(bs, freed);
+    if (freed->len && !s->zoned->is_freeing) {
+        s->zoned->is_freeing = true;
+        zone_background_start(bs, zone_free_entry);
+    }
+    return unlink_ret < 0 ? unlink_ret : ret;
+}
+
+int coroutine_fn qcow2_zone_trim(BlockDriverState *bs, int64_t wp, int64_t end)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t next_cluster = ROUND_UP(wp, s->cluster_size);
+    int64_t bytes = next_cluster - wp;
+    int64_t host_offset;
+
+    if (bytes) {
+        int ret = zone_map_look_up(bs, wp, &bytes, &host_offset);
+
+        if (ret == 0 && host_offset >= 0) {
+            ret = bdrv_co_pwrite_zeroes(bs->file, host_offset, bytes, 0);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return qcow2_zone_unmap(bs, next_cluster, ROUND_UP(end, s->cluster_size));
+}
