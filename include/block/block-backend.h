@@ -31,6 +31,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_unref)
 BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *options, int flags,
                            bool writethrough, Error **errp);
 
+/*
+ * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside coroutines.
+ * Returns 0 or a negative errno with @errp set; then everything is as before.
+ */
+int blk_reopen(BlockBackend *blk, json_t *options, int flags, Error **errp);
+
+/* NULL where there is none. */
 BlockDriverState *blk_bs(BlockBackend *blk);
 AioContext *blk_get_aio_context(BlockBackend *blk);
 void blk_set_enable_write_cache(BlockBackend *blk, bool enable);

@@ -42,13 +42,15 @@ void bdrv_iterate_format(void (*it)(void *opaque, const char *name), void *opaqu
  * is the option tree of this node (-blockdev form; string leaves are accepted for every scalar) and is
  * consumed; it may be NULL.  Without `driver` the format is probed (never with BDRV_O_PROTOCOL).
  * cache.direct, cache.no-flush, read-only, auto-read-only, discard and force-share default to @flags for this node and are handed to its children.
+ * In a coroutine it yields until the event loop has done the work.
  *
- * Returns a new reference, or NULL with @errp set: `Could not open 'NAME': REASON`.
+ * Returns a new reference, or NULL with @errp set to the REASON, to which the caller adds what it wanted
+ * (`Could not open 'NAME': REASON`).
  */
 BlockDriverState *bdrv_open(const char *filename, const char *reference, json_t *options, int flags,
                             Error **errp);
 void bdrv_ref(BlockDriverState *bs);
-/* Drops a reference; the last one flushes and closes the node. */
+/* Drops a reference; the last one flushes and closes the node (in a coroutine: yields until that is done).  NULL is fine. */
 void bdrv_unref(BlockDriverState *bs);
 
 /*
@@ -79,7 +81,7 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp);
 /* ---- children ---- */
 
 /*
- * Make @child_bs (whose reference is taken over) the child @name of @parent.  The permissions are checked against all other
+ * Make @child_bs (whose reference is taken over, even on failure) the child @name of @parent.  The permissions are checked against all other
  * parents of @child_bs first (`Conflicts with use by ...`) and handed to its driver, which locks the file.
  */
 BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_bs, const char *name,

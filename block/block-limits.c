@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The limits of a node: defaults, what follows from its file, and what its driver says.
+ *
+ * Request alignment and maxima are not taken over from the file: requests to it are aligned and split by its own
+ * limits.  Memory is, because data travels down without being copied.
+ */
+#include "qemu/osdep.h"
+
+#include "block/graph-int.h"
+
+#define DEFAULT_MIN_MEM_ALIGNMENT 512
+#define DEFAULT_OPT_MEM_ALIGNMENT 4096
+
+void bdrv_refresh_limits(BlockDriverState *bs, Error **errp)
+{
+    BlockLimits *bl = &bs->bl;
+
+    *bl = (BlockLimits){
+        .request_alignment = 1,
+        .min_mem_alignment = DEFAULT_MIN_MEM_ALIGNMENT,
+        .opt_mem_alignment = DEFAULT_OPT_MEM_ALIGNMENT,
+        .max_iov = IOV_MAX,
+    };
+    if (bs->file) {
+        const BlockLimits *below = &bs->file->bs->bl;
+
+        bl->min_mem_alignment = MAX(bl->min_mem_alignment, below->min_mem_alignment);
+        bl->opt_mem_alignment = MAX(bl->opt_mem_alignment, below->opt_mem_alignment);
+    }
+    if (bs->drv && bs->drv->bdrv_refresh_limits) {
+        bs->drv->bdrv_refresh_limits(bs, errp);
+    }
+    assert(is_power_of_2(bl->request_alignment));
+    assert(is_power_of_2(bl->min_mem_alignment) && is_power_of_2(bl->opt_mem_alignment));
+    assert(bl->max_iov > 0);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Changing the mode of open nodes: read-only, cache mode, and the options that a driver says it can change.
+ *
+ * A node is reopened together with the children it opened itself, which follow its flags.  All of them are drained and flushed,
+ * all drivers prepare, permissions and locks change, and only then all commit; a refusal on the way leaves every node as
+ * it was.
+ */
+#include "qemu/osdep.h"
+
+#include "block/graph-int.h"
+
+/* One node being reopened. */
+typedef struct ReopenNode {
+    BlockDriverState *bs;
+    json_t *options; /* the complete new ones, owned */
+    BlockdevOptions *typed;
+    int flags;
+    int old_flags;
+    bool is_prepared;
+} ReopenNode;
+
+static void reopen_node_free(gpointer opaque)
+{
+    ReopenNode *node = opaque;
+
+    json_decref(node->options);
+    qapi_free_BlockdevOptions(node->typed);
+    g_free(node);
+}
+
+/* Whether the driver, or the block layer for all drivers, can give @key another value. */
+static bool can_change(const BlockDriverState *bs, const char *key)
+{
+    static const char *const fixed_generic[] = {"driver", "node-name"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(fixed_generic); i++) {
+        if (!strcmp(key, fixed_generic[i])) {
+            return false;
+        }
+    }
+    if (bdrv_is_generic_option(key)) {
+        return true;
+    }
+    for (const char *const *name = bs->drv->mutable_options; name && *name; name++) {
+        if (!strcmp(key, *name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The value that @key has now, as the user would write it; a new reference, or NULL. */
+static json_t *current_value(const BlockDriverState *bs, const char *key)
+{
+    if (!strcmp(key, "driver")) {
+        return json_string(bs->drv->format_name);
+    }
+    if (!strcmp(key, "node-name")) {
+        return json_string(bs->node_name);
+    }
+    if (!strcmp(key, "file") && bs->file) {
+        return json_string(bs->file->bs->node_name);
+    }
+    return json_incref(json_object_get(bs->full_options, key));
+}
+
+/* The options of @bs with those in @changes on top; NULL with @errp set where one cannot change. */
+static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, Error **errp)
+{
+    g_autoptr(json_t) merged = json_copy(bs->full_options);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)changes, key, value) {
+        g_autoptr(json_t) now = current_value(bs, key);
+
+        if (bdrv_has_option(bs->drv, key) && !can_change(bs, key) && !json_equal(now, value)) {
+            error_setg(errp, "Cannot change the option '%s'", key);
+            return NULL;
+        }
+        if (json_is_object(now) && json_is_object(value)) {
+            /* `cache.direct` leaves `cache.no-flush` as it is. */
+            g_autoptr(json_t) members = json_copy(now);
+
+            json_object_update(members, value);
+            json_object_set(merged, key, members);
+        } else if (strcmp(key, "file")) {
+            json_object_set(merged, key, value);
+        }
+    }
+    return g_steal_pointer(&merged);
+}
+
+/* Add @bs, after the children that are reopened with it, to @nodes. */
+static bool collect(GPtrArray *nodes, BlockDriverState *bs, const json_t *changes, int flags,
+                    Error **errp)
+{
+    g_autoptr(json_t) options = NULL;
+    ReopenNode *node;
+    BdrvChild *child;
+
+    if (!bs->drv) {
+        error_setg(errp, "Node '%s' is not usable after an error", bs->node_name);
+        return false;
+    }
+    options = merge_options(bs, changes, errp);
+    if (!options || !bdrv_flags_from_options(options, &flags, errp)) {
+        return false;
+    }
+    LIST_FOREACH(child, &bs->children, next) {
+        if (child->is_inline && !collect(nodes, child->bs, NULL, bdrv_child_flags(flags), errp)) {
+            return false;
+        }
+    }
+    node = g_new0(ReopenNode, 1);
+    g_ptr_array_add(nodes, node);
+    node->bs = bs;
+    node->flags = flags & ~BDRV_O_PROTOCOL;
+    node->old_flags = bs->open_flags;
+    node->typed = bdrv_typed_options(bs->drv, options, bs->file ? bs->file->bs : NULL, errp);
+    node->options = g_steal_pointer(&options);
+    return node->typed;
+}
+
+static void set_mode(BlockDriverState *bs, int flags)
+{
+    bs->open_flags = flags;
+    bs->read_only = !(flags & BDRV_O_RDWR);
+    bs->auto_read_only = flags & BDRV_O_AUTO_RDONLY;
+    bs->force_share = flags & BDRV_O_FORCE_SHARE;
+}
+
+static int prepare(ReopenNode *node, Error **errp)
+{
+    BlockDriverState *bs = node->bs;
+    Error *local_err = NULL;
+    int ret = 0;
+
+    if (bs->drv->bdrv_reopen_prepare) {
+        ret = bs->drv->bdrv_reopen_prepare(bs, node->typed, node->flags, &local_err);
+    }
+    node->is_prepared = ret == 0;
+    if (ret < 0 && !local_err) {
+        error_setg_errno(&local_err, -ret, "Could not reopen '%s'", bs->filename);
+    }
+    error_propagate(errp, local_err);
+    return ret;
+}
+
+/* Recompute permissions from the top of @nodes; what is below follows. */
+static int refresh_perms(GPtrArray *nodes, Error **errp)
+{
+    const ReopenNode *top = nodes->pdata[nodes->len - 1];
+
+    return bdrv_refresh_perm(top->bs, errp);
+}
+
+static void roll_back(GPtrArray *nodes)
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        ReopenNode *node = nodes->pdata[i];
+
+        set_mode(node->bs, node->old_flags);
+    }
+    refresh_perms(nodes, NULL);
+    for (guint i = 0; i < nodes->len; i++) {
+        ReopenNode *node = nodes->pdata[i];
+
+        if (node->is_prepared && node->bs->drv->bdrv_reopen_abort) {
+            node->bs->drv->bdrv_reopen_abort(node->bs);
+        }
+    }
+}
+
+static void commit(const ReopenNode *node)
+{
+    BlockDriverState *bs = node->bs;
+
+    json_decref(bs->full_options);
+    bs->full_options = json_incref(node->options);
+    if (bs->drv->bdrv_reopen_commit) {
+        bs->drv->bdrv_reopen_commit(bs, node->flags);
+    }
+    bdrv_refresh_limits(bs, NULL);
+}
+
+/* All nodes are drained: prepare, change modes and permissions, commit. */
+static int reopen_all(GPtrArray *nodes, Error **errp)
+{
+    int ret = 0;
+
+    for (guint i = 0; i < nodes->len && ret == 0; i++) {
+        ret = prepare(nodes->pdata[i], errp);
+    }
+    if (ret == 0) {
+        for (guint i = 0; i < nodes->len; i++) {
+            ReopenNode *node = nodes->pdata[i];
+
+            set_mode(node->bs, node->flags);
+        }
+        ret = refresh_perms(nodes, errp);
+    }
+    if (ret < 0) {
+        roll_back(nodes);
+        return ret;
+    }
+    for (guint i = 0; i < nodes->len; i++) {
+        commit(nodes->pdata[i]);
+    }
+    return 0;
+}
+
+static void drain_all(GPtrArray *nodes, void (*begin_or_end)(BlockDriverState *bs))
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        const ReopenNode *node = nodes->pdata[i];
+
+        begin_or_end(node->bs);
+    }
+}
+
+int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
+{
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
+    g_autoptr(json_t) changes = options;
+    int ret;
+
+    if (!collect(nodes, bs, changes, flags, errp)) {
+        return -EINVAL;
+    }
+    drain_all(nodes, bdrv_drained_begin);
+    ret = bs->read_only ? 0 : bdrv_flush(bs);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "Could not flush '%s' before reopening it", bs->filename);
+    } else {
+        ret = reopen_all(nodes, errp);
+    }
+    drain_all(nodes, bdrv_drained_end);
+    return ret;
+}
