@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the sub-commands of qemu-img share.  Each sub-command is one file, img-NAME.c, with one entry function.
+ */
+#ifndef QEMU_IMG_H
+#define QEMU_IMG_H
+
+#include <getopt.h>
+
+#include "tools/common/tool-image.h"
+
+/* A sub-command. */
+typedef struct ImgCommand {
+    const char *name;
+    int (*run)(const struct ImgCommand *command, int argc, char **argv); /* exit status */
+    const char *synopsis; /* options and operands, one line */
+    const char *summary;  /* one sentence */
+    const char *help;     /* the options, a line each, ending in a newline */
+} ImgCommand;
+
+extern const ImgCommand img_bench_command;
+extern const ImgCommand img_check_command;
+extern const ImgCommand img_create_command;
+extern const ImgCommand img_info_command;
+extern const ImgCommand img_map_command;
+extern const ImgCommand img_resize_command;
+extern const ImgCommand img_zone_command;
+
+/* ---- img-options.c ---- */
+
+typedef enum ImgOutputFormat {
+    IMG_OUTPUT_HUMAN,
+    IMG_OUTPUT_JSON,
+} ImgOutputFormat;
+
+/* Report a usage error: `qemu-img: MESSAGE`, then where help is to be had.  Returns 1, the exit status. */
+int img_usage_error(const ImgCommand *command, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* Print the help page of @command to stdout; returns 0. */
+int img_print_help(const ImgCommand *command);
+
+/*
+ * getopt_long() with the messages of qemu-img: reports what is unknown or lacks its argument and returns '?' for it.
+ * `-h`/`--help` need not be in @options: it is answered by returning 'h'.
+ */
+int img_getopt(const ImgCommand *command, int argc, char **argv, const char *short_options,
+               const struct option *options);
+
+/* Parse the argument of --output; false (reported) where it is neither human nor json. */
+bool img_parse_output(const char *arg, ImgOutputFormat *format);
+
+/*
+ * The one operand (FILE) that a command takes; NULL (reported) when it is missing or more follow.
+ */
+const char *img_single_operand(const ImgCommand *command, int argc, char **argv);
+
+#endif
