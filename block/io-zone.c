@@ -8,6 +8,7 @@
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
+#include "block/trace.h"
 
 /* 0, -ENOMEDIUM, or -ENOTSUP where @bs is no zoned device. */
 static int check_zoned(const BlockDriverState *bs)
@@ -81,6 +82,7 @@ int coroutine_fn bdrv_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t
     }
     bdrv_inc_in_flight(bs);
     ret = bs->drv->bdrv_co_zone_mgmt(bs, op, offset, len);
+    trace_bdrv_co_zone_mgmt(bs, op, offset, len, ret);
     io_note_change(bs, offset, ret);
     bdrv_dec_in_flight(bs);
     return ret;
@@ -94,6 +96,7 @@ static int coroutine_fn append_tracked(BlockDriverState *bs, int64_t *offset, QE
 
     bdrv_inc_in_flight(bs);
     ret = bs->drv->bdrv_co_zone_append(bs, offset, qiov, driver_flags);
+    trace_bdrv_co_zone_append(bs, *offset, qiov->size, ret);
     io_note_change(bs, *offset, ret);
     bdrv_dec_in_flight(bs);
     if ((flags & ~driver_flags & BDRV_REQ_FUA) && ret == 0) {

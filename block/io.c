@@ -10,6 +10,7 @@
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
+#include "block/trace.h"
 
 /* A read that is not inside the node: an error, except past the end of a file, where there are zeroes. */
 static int coroutine_fn read_outside(BdrvChild *child, int64_t offset, int64_t bytes,
@@ -40,6 +41,7 @@ int coroutine_fn bdrv_co_preadv_part(BdrvChild *child, int64_t offset, int64_t b
     BdrvTrackedRequest req;
     int ret;
 
+    trace_bdrv_co_preadv(bs, offset, bytes, flags);
     if (unlikely(!bs->drv)) {
         return -ENOMEDIUM;
     }
@@ -67,6 +69,7 @@ int coroutine_fn bdrv_co_pwritev_part(BdrvChild *child, int64_t offset, int64_t 
     BdrvTrackedRequest req;
     int ret = io_check_change(bs, offset, bytes);
 
+    trace_bdrv_co_pwritev(bs, offset, bytes, flags);
     if (unlikely(ret < 0)) {
         return ret;
     }
