@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Parsing and messages that all sub-commands share, see qemu-img.h.
+ */
+#include "qemu/osdep.h"
+
+#include "qemu/error-report.h"
+#include "tools/qemu-img/qemu-img.h"
+
+int img_usage_error(const ImgCommand *command, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    error_vreport(fmt, args);
+    va_end(args);
+    error_printf("Try 'qemu-img %s --help' for more information\n", command->name);
+    return 1;
+}
+
+int img_print_help(const ImgCommand *command)
+{
+    printf("%s\n\nUsage: qemu-img %s %s\n\n%s", command->summary, command->name, command->synopsis,
+           command->help);
+    return 0;
+}
+
+/* The option that getopt_long() has just complained about, as the user typed it. */
+static char *img_last_option(char **argv)
+{
+    const char *word = argv[optind - 1];
+
+    if (optopt && optopt < 256 && !g_str_has_prefix(word, "--")) {
+        return g_strdup_printf("-%c", optopt);
+    }
+    return g_strdup(word);
+}
+
+int img_getopt(const ImgCommand *command, int argc, char **argv, const char *short_options,
+               const struct option *options)
+{
+    g_autofree char *silent = g_strconcat(":h", short_options, NULL);
+    int c;
+
+    opterr = 0;
+    c = getopt_long(argc, argv, silent, options, NULL);
+    if (c == '?' || c == ':') {
+        g_autofree char *option = img_last_option(argv);
+
+        if (c == '?' && strcmp(option, "--help") == 0) {
+            return 'h';
+        }
+        error_report(c == ':' ? "%s: option '%s' requires an argument"
+                              : "%s: unrecognized option '%s'",
+                     command->name, option);
+        error_printf("Try 'qemu-img %s --help' for more information\n", command->name);
+        return '?';
+    }
+    return c;
+}
+
+bool img_parse_output(const char *arg, ImgOutputFormat *format)
+{
+    if (strcmp(arg, "human") == 0) {
+        *format = IMG_OUTPUT_HUMAN;
+    } else if (strcmp(arg, "json") == 0) {
+        *format = IMG_OUTPUT_JSON;
+    } else {
+        error_report("--output must be used with human or json as argument, got '%s'", arg);
+        return false;
+    }
+    return true;
+}
+
+const char *img_single_operand(const ImgCommand *command, int argc, char **argv)
+{
+    if (optind >= argc) {
+        img_usage_error(command, "Image file name missing");
+        return NULL;
+    }
+    if (optind + 1 < argc) {
+        img_usage_error(command, "Unexpected argument: %s", argv[optind + 1]);
+        return NULL;
+    }
+    return argv[optind];
+}
