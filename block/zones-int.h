@@ -79,6 +79,11 @@ static inline bool zone_is_defective(const Zone *zone)
     return zone->stored_state == BLK_ZS_RDONLY || zone->stored_state == BLK_ZS_OFFLINE;
 }
 
+static inline bool zone_is_open(const Zone *zone)
+{
+    return zone->stored_state == BLK_ZS_IOPEN || zone->stored_state == BLK_ZS_EOPEN;
+}
+
 static inline int64_t zone_submitted(const Zone *zone)
 {
     return zone->open ? zone->open->submitted : zone->wp;

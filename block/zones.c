@@ -114,12 +114,15 @@ int64_t zones_length(const BdrvZones *zones, uint32_t index)
     return index == zones->nr_zones - 1 ? zones->last_length : zones->geometry.zone_size;
 }
 
+static inline int64_t sequential_capacity(const BdrvZones *zones, uint32_t index)
+{
+    return index == zones->nr_zones - 1 ? zones->last_capacity : zones->geometry.zone_capacity;
+}
+
 int64_t zones_capacity(const BdrvZones *zones, uint32_t index)
 {
-    if (zones_is_conventional(zones, index)) {
-        return zones_length(zones, index);
-    }
-    return index == zones->nr_zones - 1 ? zones->last_capacity : zones->geometry.zone_capacity;
+    return zones_is_conventional(zones, index) ? zones_length(zones, index)
+                                               : sequential_capacity(zones, index);
 }
 
 int64_t zones_wp(const BdrvZones *zones, uint32_t index)
@@ -325,6 +328,7 @@ static int zone_open_implicitly(BdrvZones *zones, uint32_t index)
     uint32_t max_active = zones->geometry.max_active_zones;
     int ret;
 
+    zone_assert_valid(zones, index);
     /* Before anything is evicted: a refused write changes nothing. */
     if (zone_state(&zones->zones[index]) == BLK_ZS_EMPTY && max_active &&
         zones_nr_active(zones) >= max_active) {
@@ -342,10 +346,11 @@ static int zone_open_implicitly(BdrvZones *zones, uint32_t index)
 /* ---- writing ---- */
 
 /* Everything that can refuse a write of @bytes at @position, except resources. */
-static int zone_check_write(const BdrvZones *zones, uint32_t index, int64_t position, int64_t bytes)
+static inline int zone_check_write(const BdrvZones *zones, uint32_t index, int64_t position,
+                                   int64_t bytes)
 {
     const Zone *zone = &zones->zones[index];
-    int64_t capacity = zones_capacity(zones, index);
+    int64_t capacity = sequential_capacity(zones, index);
     int64_t submitted = zone_submitted(zone);
 
     if (unlikely((zone->open && zone->open->has_failed) || zones_is_held(zones, index))) {
@@ -366,47 +371,60 @@ static int zone_check_write(const BdrvZones *zones, uint32_t index, int64_t posi
     return position == submitted ? 0 : -ZONE_ERR_NOT_AT_WP;
 }
 
-static int zone_begin_write(BdrvZones *zones, ZoneWrite *write, uint32_t index, int64_t position,
-                            int64_t bytes)
+/* Put a write that has passed every check at the submitted write pointer of an open zone. */
+static inline void zone_admit(BdrvZones *zones, ZoneWrite *write, uint32_t index, int64_t bytes)
 {
     Zone *zone = &zones->zones[index];
-    ZoneOpen *open;
-    int ret;
+    ZoneOpen *open = zone->open;
 
-    zone_assert_valid(zones, index);
-    ret = zone_check_write(zones, index, position, bytes);
-    if (ret < 0) {
-        return ret;
-    }
-    if (zone->stored_state != BLK_ZS_IOPEN && zone->stored_state != BLK_ZS_EOPEN) {
-        ret = zone_open_implicitly(zones, index);
-        if (ret < 0) {
-            return ret;
-        }
-    }
-
-    open = zone->open;
     if (zone->stored_state == BLK_ZS_IOPEN && TAILQ_NEXT(open, link)) {
         TAILQ_REMOVE(&zones->implicitly_open, open, link);
         TAILQ_INSERT_TAIL(&zones->implicitly_open, open, link);
     }
-    write->offset = zones_start(zones, index) + position;
+    write->offset = ((int64_t)index << zones->zone_bits) + open->submitted;
     write->bytes = bytes;
     write->is_done = false;
     write->zone = open;
     TAILQ_INSERT_TAIL(&open->in_flight, write, link);
     open->submitted += bytes;
     zones->nr_in_flight++;
+}
+
+/* Apart from zone_begin_write(), lest its calls make every write save registers. */
+static G_GNUC_NO_INLINE int zone_open_and_admit(BdrvZones *zones, ZoneWrite *write, uint32_t index,
+                                                int64_t bytes)
+{
+    int ret = zone_open_implicitly(zones, index);
+
+    if (ret == 0) {
+        zone_admit(zones, write, index, bytes);
+    }
+    return ret;
+}
+
+static inline int zone_begin_write(BdrvZones *zones, ZoneWrite *write, uint32_t index,
+                                   int64_t position, int64_t bytes)
+{
+    int ret = zone_check_write(zones, index, position, bytes);
+
+    if (unlikely(ret < 0)) {
+        return ret;
+    }
+    if (unlikely(!zone_is_open(&zones->zones[index]))) {
+        return zone_open_and_admit(zones, write, index, bytes);
+    }
+    zone_admit(zones, write, index, bytes);
     return 0;
 }
 
 int zones_write_begin(BdrvZones *zones, ZoneWrite *write, int64_t offset, int64_t bytes)
 {
     uint32_t index = zones_index(zones, offset);
+    int64_t position = offset & (zones->geometry.zone_size - 1);
 
     assert(bytes > 0 && bytes <= zones->geometry.device_size - offset);
     assert(!zones_is_conventional(zones, index));
-    return zone_begin_write(zones, write, index, offset - zones_start(zones, index), bytes);
+    return zone_begin_write(zones, write, index, position, bytes);
 }
 
 int zones_append_begin(BdrvZones *zones, ZoneWrite *write, int64_t zone_start, int64_t bytes)
@@ -429,11 +447,11 @@ void *zone_write_open_data(const ZoneWrite *write)
 }
 
 /* Settle the oldest write of a zone, which has ended. */
-static void zone_settle_first(BdrvZones *zones, Zone *zone, ZoneWriteList *settled)
+static inline void zone_settle_first(BdrvZones *zones, Zone *zone, ZoneWriteList *settled)
 {
     ZoneOpen *open = zone->open;
     ZoneWrite *write = TAILQ_FIRST(&open->in_flight);
-    int64_t position = write->offset - zones_start(zones, open->index);
+    int64_t position = write->offset & (zones->geometry.zone_size - 1);
 
     if (unlikely(position != zone->wp)) {
         /* A write before this one failed, and no acknowledged data may lie behind the gap. */
@@ -457,7 +475,7 @@ static void zone_become_idle(BdrvZones *zones, Zone *zone)
         open->has_failed = false;
         memset(open->data, 0, zones->open_data_size);
     }
-    if (zone->stored_state == BLK_ZS_CLOSED) {
+    if (unlikely(zone->stored_state == BLK_ZS_CLOSED)) {
         /* It lost its slot with writes in flight; where all of them failed it is empty again. */
         zone_close(zones, open->index);
     }
@@ -470,15 +488,17 @@ void zones_write_end(BdrvZones *zones, ZoneWrite *write, int ret, ZoneWriteList 
     Zone *zone = &zones->zones[index];
     ZoneWrite *first;
 
-    assert(ret <= 0 && !write->is_done);
-    zone_assert_valid(zones, index);
+    assert(ret <= 0 && !write->is_done && zone->wp < open->submitted);
     write->ret = ret;
     write->is_done = true;
-    open->has_failed |= ret < 0;
+    if (unlikely(ret < 0)) {
+        open->has_failed = true;
+    }
     while ((first = TAILQ_FIRST(&open->in_flight)) && first->is_done) {
         zone_settle_first(zones, zone, settled);
     }
-    if (zone->wp == zones_capacity(zones, index)) {
+    if (unlikely(zone->wp == sequential_capacity(zones, index))) {
+        assert(!first);
         zone_enter_state(zones, index, BLK_ZS_FULL);
     } else if (!first) {
         zone_become_idle(zones, zone);
