@@ -35,7 +35,7 @@ test-deps:
 	@scripts/install-deps build test
 
 # The folder stands here because meson lists the tests when it configures: a new one is noticed.
-$(BUILD)/build.ninja: $(wildcard tests/qemu-iotests/tests) | deps
+$(BUILD)/build.ninja: tests/qemu-iotests/tests | deps
 	./configure --build-dir=$(BUILD) $(CONFIGURE_ARGS)
 	@touch $@
 
