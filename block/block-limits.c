@@ -3,13 +3,13 @@
  * The limits of a node: defaults, what follows from its file, and what its driver says.
  *
  * Request alignment and maxima are not taken over from the file: requests to it are aligned and split by its own
- * limits.  Memory is, because data travels down without being copied.
+ * limits.  Where memory is best aligned is, because data travels down without being copied; but only the node whose
+ * driver cannot use other memory bounces it.
  */
 #include "qemu/osdep.h"
 
 #include "block/graph-int.h"
 
-#define DEFAULT_MIN_MEM_ALIGNMENT 512
 #define DEFAULT_OPT_MEM_ALIGNMENT 4096
 
 void bdrv_refresh_limits(BlockDriverState *bs, Error **errp)
@@ -18,14 +18,13 @@ void bdrv_refresh_limits(BlockDriverState *bs, Error **errp)
 
     *bl = (BlockLimits){
         .request_alignment = 1,
-        .min_mem_alignment = DEFAULT_MIN_MEM_ALIGNMENT,
+        .min_mem_alignment = 1,
         .opt_mem_alignment = DEFAULT_OPT_MEM_ALIGNMENT,
         .max_iov = IOV_MAX,
     };
     if (bs->file) {
         const BlockLimits *below = &bs->file->bs->bl;
 
-        bl->min_mem_alignment = MAX(bl->min_mem_alignment, below->min_mem_alignment);
         bl->opt_mem_alignment = MAX(bl->opt_mem_alignment, below->opt_mem_alignment);
     }
     if (bs->drv && bs->drv->bdrv_refresh_limits) {
