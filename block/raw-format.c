@@ -299,11 +299,14 @@ static int coroutine_fn raw_co_create(BlockdevCreateOptions *options, Error **er
     return ret;
 }
 
+static const char *const raw_strong_options[] = {"offset", "size", NULL};
+
 static BlockDriver bdrv_raw = {
     .format_name = "raw",
     .instance_size = sizeof(RawState),
     .has_file_child = true,
     .is_passthrough = true,
+    .strong_options = raw_strong_options,
     .bdrv_probe = raw_probe,
     .bdrv_open = raw_open,
     .bdrv_reopen_prepare = raw_reopen_prepare,
