@@ -46,7 +46,7 @@ class RunnerCase(unittest.TestCase):
                        'TEST_DIR': str(self.scratch)}
         return subprocess.run([sys.executable, self.harness / 'check', *arguments], check=False,
                               env=environment, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60)
 
     def listed(self, *arguments):
         return self.check('-n', *arguments).stdout.split()
