@@ -5,6 +5,7 @@
 #include "qemu/osdep.h"
 #include "qapi/builtin-types.h"
 
+/* Neither macro may use the other: `bool` must not be expanded before it is pasted. */
 #define BUILTIN(type, ctype, kind_value)                                                           \
     const QapiTypeInfo qapi_info_##type = {                                                        \
         .name = #type,                                                                             \
@@ -13,8 +14,7 @@
         .size = sizeof(ctype),                                                                     \
     };
 
-#define BUILTIN_WITH_LIST(type, ctype, kind_value)                                                 \
-    BUILTIN(type, ctype, kind_value)                                                               \
+#define BUILTIN_LIST(type)                                                                         \
     const QapiTypeInfo qapi_info_##type##List = {                                                  \
         .name = #type "List",                                                                      \
         .doc = "",                                                                                 \
@@ -28,21 +28,36 @@
         qapi_free_value(&qapi_info_##type##List, &list);                                           \
     }
 
-BUILTIN_WITH_LIST(str, char *, QAPI_KIND_STR)
-BUILTIN_WITH_LIST(bool, bool, QAPI_KIND_BOOL)
-BUILTIN_WITH_LIST(int, int64_t, QAPI_KIND_INT)
-BUILTIN_WITH_LIST(int8, int8_t, QAPI_KIND_INT)
-BUILTIN_WITH_LIST(int16, int16_t, QAPI_KIND_INT)
-BUILTIN_WITH_LIST(int32, int32_t, QAPI_KIND_INT)
-BUILTIN_WITH_LIST(int64, int64_t, QAPI_KIND_INT)
-BUILTIN_WITH_LIST(uint8, uint8_t, QAPI_KIND_UINT)
-BUILTIN_WITH_LIST(uint16, uint16_t, QAPI_KIND_UINT)
-BUILTIN_WITH_LIST(uint32, uint32_t, QAPI_KIND_UINT)
-BUILTIN_WITH_LIST(uint64, uint64_t, QAPI_KIND_UINT)
-BUILTIN_WITH_LIST(size, uint64_t, QAPI_KIND_SIZE)
-BUILTIN_WITH_LIST(number, double, QAPI_KIND_NUMBER)
-BUILTIN_WITH_LIST(any, json_t *, QAPI_KIND_ANY)
+BUILTIN(str, char *, QAPI_KIND_STR)
+BUILTIN(bool, bool, QAPI_KIND_BOOL)
+BUILTIN(int, int64_t, QAPI_KIND_INT)
+BUILTIN(int8, int8_t, QAPI_KIND_INT)
+BUILTIN(int16, int16_t, QAPI_KIND_INT)
+BUILTIN(int32, int32_t, QAPI_KIND_INT)
+BUILTIN(int64, int64_t, QAPI_KIND_INT)
+BUILTIN(uint8, uint8_t, QAPI_KIND_UINT)
+BUILTIN(uint16, uint16_t, QAPI_KIND_UINT)
+BUILTIN(uint32, uint32_t, QAPI_KIND_UINT)
+BUILTIN(uint64, uint64_t, QAPI_KIND_UINT)
+BUILTIN(size, uint64_t, QAPI_KIND_SIZE)
+BUILTIN(number, double, QAPI_KIND_NUMBER)
+BUILTIN(any, json_t *, QAPI_KIND_ANY)
 BUILTIN(null, json_t *, QAPI_KIND_NULL)
+
+BUILTIN_LIST(str)
+BUILTIN_LIST(bool)
+BUILTIN_LIST(int)
+BUILTIN_LIST(int8)
+BUILTIN_LIST(int16)
+BUILTIN_LIST(int32)
+BUILTIN_LIST(int64)
+BUILTIN_LIST(uint8)
+BUILTIN_LIST(uint16)
+BUILTIN_LIST(uint32)
+BUILTIN_LIST(uint64)
+BUILTIN_LIST(size)
+BUILTIN_LIST(number)
+BUILTIN_LIST(any)
 
 bool qapi_is_pointer(const QapiTypeInfo *type)
 {

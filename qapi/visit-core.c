@@ -49,17 +49,23 @@ void qapi_store_int(const QapiTypeInfo *type, void *slot, int64_t value)
 /* Whether an optional member takes part in the walk.  On input this also sets its has_ flag. */
 static bool is_member_present(Visitor *v, const QapiMember *member, char *obj)
 {
-    bool has_flag = member->has_offset != QAPI_NO_FLAG;
+    bool *has = member->has_offset == QAPI_NO_FLAG ? NULL : (bool *)(obj + member->has_offset);
+    bool is_present;
 
-    if (v->ops->direction == VISITOR_INPUT) {
-        bool is_present = v->ops->has_member(v, member->name);
-
-        if (has_flag) {
-            *(bool *)(obj + member->has_offset) = is_present;
+    switch (v->ops->direction) {
+    case VISITOR_INPUT:
+        is_present = v->ops->has_member(v, member->name);
+        if (has) {
+            *has = is_present;
         }
         return is_present;
+    case VISITOR_OUTPUT:
+        return (has && *has) ||
+               (qapi_is_pointer(member->info) && *(void **)(obj + member->offset) != NULL);
+    default:
+        /* Everything is freed, whatever flags say; absent members are NULL or need no freeing. */
+        return true;
     }
-    return has_flag ? *(bool *)(obj + member->has_offset) : *(void **)(obj + member->offset) != NULL;
 }
 
 /* The struct type that the tag of union @obj adds to it, or NULL. */

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 
+from qapi.cwriter import Target
 from qapi.gen_commands import CommandsGenerator
 from qapi.gen_events import EventsGenerator
 from qapi.gen_introspect import IntrospectGenerator
@@ -27,6 +28,7 @@ def main():
     parser.add_argument('schema', help='the schema file to start from')
     parser.add_argument('-o', '--output-dir', help='directory for the C files')
     parser.add_argument('-p', '--prefix', default='', help='text before the names of the files and tables')
+    parser.add_argument('-i', '--include-folder', default='qapi', help='how #include names that directory')
     parser.add_argument('--rst', metavar='FILE', help='write the reference to FILE')
     parser.add_argument('--title', default='Schema reference', help='title of the reference')
     args = parser.parse_args()
@@ -37,8 +39,9 @@ def main():
         return 1
     outputs = {}
     if args.output_dir:
+        target = Target(args.prefix, args.include_folder, os.path.basename(args.schema))
         for generator in GENERATORS:
-            for file in generator(module, args.prefix, os.path.basename(args.schema)).generate():
+            for file in generator(module, target).generate():
                 outputs[os.path.join(args.output_dir, file.name)] = file.text()
     if args.rst:
         outputs[args.rst] = RstGenerator(module, args.title).generate()

@@ -28,7 +28,7 @@ typedef enum QapiKind {
 
 typedef struct QapiTypeInfo QapiTypeInfo;
 
-/* An optional member without a has_ flag: NULL says that it is absent. */
+/* An optional member without a has_ flag: NULL says that it is absent.  Lists have a flag, for NULL is an empty list. */
 #define QAPI_NO_FLAG SIZE_MAX
 
 /* A member of an object (bases' members included), or a branch of an alternate. */

@@ -4,6 +4,7 @@
 import re
 import textwrap
 from contextlib import contextmanager
+from typing import NamedTuple
 
 _BANNER = '''\
 /* SPDX-License-Identifier: GPL-2.0-or-later */
@@ -13,6 +14,24 @@ _BANNER = '''\
  * Generated from {schema}; changes belong there.
  */
 '''
+
+
+class Target(NamedTuple):
+    """What the generated files are called: PREFIXqapi-PART.h in FOLDER (as #include names it), made from SCHEMA."""
+    prefix: str
+    folder: str
+    schema: str
+
+    def header(self, part):
+        return f'{self.folder}/{self.prefix}qapi-{part}.h'
+
+    def writers(self, part, header_purpose, source_purpose):
+        """The writers of the header and the source of @part; the source includes its header."""
+        name = f'{self.prefix}qapi-{part}'
+        header = CWriter(name + '.h', header_purpose, self.schema)
+        source = CWriter(name + '.c', source_purpose, self.schema)
+        source.add(f'#include "qemu/osdep.h"\n#include "{self.header(part)}"\n\n')
+        return header, source
 
 
 class CWriter:

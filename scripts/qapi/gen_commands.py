@@ -5,7 +5,6 @@ A function takes the members of 'data' in order (an optional scalar as has_x and
 keep), or one pointer where the command is boxed, and `Error **errp`.  It failed when it has set an error.
 """
 
-from .cwriter import CWriter
 from .names import c_name, c_string
 from .docblock import one_line
 
@@ -37,27 +36,22 @@ def _call_arguments(command):
 
 
 class CommandsGenerator:
-    def __init__(self, module, prefix, schema):
+    def __init__(self, module, target):
         self.module = module
-        self.table = c_name(prefix) + 'qmp_commands'
-        self.visit_header = f'{prefix}qapi-visit.h'
-        self.header = CWriter(f'{prefix}qapi-commands.h', 'Commands of the schema.', schema)
-        self.source = CWriter(f'{prefix}qapi-commands.c', 'From JSON arguments to C calls and back.', schema)
+        self.table = c_name(target.prefix) + 'qmp_commands'
+        self.visit_header = target.header('visit')
+        self.header, self.source = target.writers(
+            'commands', 'Commands of the schema.', 'From JSON arguments to C calls and back.')
 
     def generate(self):
         self.header.add('''
             #include "qapi/qmp-dispatch.h"
-            #include "qapi/<visit>"
+            #include "<visit>"
 
             /* All commands; hand it to qmp_dispatch(). */
             extern const QmpCommandTable <table>;
 
             ''', visit=self.visit_header, table=self.table)
-        self.source.add('''
-            #include "qemu/osdep.h"
-            #include "qapi/<name>"
-
-            ''', name=self.header.name)
         for command in self.module.commands:
             with self.header.guarded(command.condition), self.source.guarded(command.condition):
                 self._declare(command)

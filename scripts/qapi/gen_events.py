@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PREFIXqapi-events.h/.c: one qapi_event_send_NAME() an event, with the members of its data as parameters."""
 
-from .cwriter import CWriter
 from .names import c_name
 
 
 class EventsGenerator:
-    def __init__(self, module, prefix, schema):
+    def __init__(self, module, target):
         self.module = module
-        self.visit_header = f'{prefix}qapi-visit.h'
-        self.header = CWriter(f'{prefix}qapi-events.h', 'Events of the schema.', schema)
-        self.source = CWriter(f'{prefix}qapi-events.c', 'Build events and hand them on.', schema)
+        self.visit_header = target.header('visit')
+        self.header, self.source = target.writers(
+            'events', 'Events of the schema.', 'Build events and hand them on.')
 
     def generate(self):
         self.header.add('''
             #include "qapi/qmp-event.h"
-            #include "qapi/<visit>"
+            #include "<visit>"
 
             ''', visit=self.visit_header)
-        self.source.add('''
-            #include "qemu/osdep.h"
-            #include "qapi/<name>"
-
-            ''', name=self.header.name)
         for event in self.module.events:
             with self.header.guarded(event.condition), self.source.guarded(event.condition):
                 self._send(event)
@@ -46,13 +40,13 @@ class EventsGenerator:
             self.source.add(f'    qapi_event_emit_object("{event.name}", &{event.data.info}, arg);')
         elif members:
             self._fill(event.data, members)
-            self.source.add(f'    qapi_event_emit_object("{event.name}", &{event.data.info}, &data);')
+            self.source.add(f'    qapi_event_emit_object("{event.name}", &{event.data.info}, &event_);')
         else:
             self.source.add(f'    qapi_event_emit_object("{event.name}", NULL, NULL);')
         self.source.add('}')
 
     def _fill(self, data, members):
-        self.source.add(f'    {data.name} data = {{')
+        self.source.add(f'    {data.name} event_ = {{')
         for member in members:
             name = c_name(member.name)
             if member.has_flag:

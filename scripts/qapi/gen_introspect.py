@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PREFIXqapi-introspect.h/.c: the roots (commands and events) from which the run time tells query-qmp-schema its answer."""
 
-from .cwriter import CWriter
 from .names import c_name
 
 
 class IntrospectGenerator:
-    def __init__(self, module, prefix, schema):
+    def __init__(self, module, target):
         self.module = module
-        self.function = c_name(prefix) + 'qapi_introspect'
-        self.types_header = f'{prefix}qapi-types.h'
-        self.header = CWriter(f'{prefix}qapi-introspect.h', 'The schema, for programs.', schema)
-        self.source = CWriter(f'{prefix}qapi-introspect.c', 'What the schema offers.', schema)
+        self.function = c_name(target.prefix) + 'qapi_introspect'
+        self.types_header = target.header('types')
+        self.header, self.source = target.writers(
+            'introspect', 'The schema, for programs.', 'What the schema offers.')
 
     def generate(self):
         self.header.add('''
@@ -21,12 +20,10 @@ class IntrospectGenerator:
             json_t *<function>(void);
             ''', function=self.function)
         self.source.add('''
-            #include "qemu/osdep.h"
-            #include "qapi/<name>"
-            #include "qapi/<types>"
+            #include "<types>"
 
             static const QapiRoot roots[] = {
-            ''', name=self.header.name, types=self.types_header)
+            ''', types=self.types_header)
         for command in self.module.commands:
             self._root(command, 'command', command.arguments, command.returns)
         for event in self.module.events:

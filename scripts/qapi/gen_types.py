@@ -4,14 +4,14 @@
 What becomes what:
   enum       C enum with constants PREFIX_VALUE and PREFIX__MAX, `X_str()`
   struct     C struct with the base's members first; scalars that are optional have a `has_x` before them,
-             other optional members are NULL when absent
+             other optional members are NULL when absent; an optional list is there when it is not empty or
+             `has_x` is set
   union      the same, with a union `u` of the branches' structs, by value
   alternate  C struct with `type` (constants X_KIND_BRANCH) and a union `u`
   ['T']      singly linked list TList {next, value}
 """
 
 from . import model
-from .cwriter import CWriter
 from .docblock import one_line
 from .names import c_name, c_string
 
@@ -37,11 +37,10 @@ def _by_embedding(objects):
 
 
 class TypesGenerator:
-    def __init__(self, module, prefix, schema):
+    def __init__(self, module, target):
         self.module = module
-        self.prefix = prefix
-        self.header = CWriter(f'{prefix}qapi-types.h', 'C types of the schema.', schema)
-        self.source = CWriter(f'{prefix}qapi-types.c', 'Descriptions of the types of the schema.', schema)
+        self.header, self.source = target.writers(
+            'types', 'C types of the schema.', 'Descriptions of the types of the schema.')
 
     def generate(self):
         self.header.add('''
@@ -49,11 +48,6 @@ class TypesGenerator:
             #include "qapi/builtin-types.h"
 
             ''')
-        self.source.add('''
-            #include "qemu/osdep.h"
-            #include "qapi/<name>"
-
-            ''', name=self.header.name)
         for item in self.module.of_class(model.Enum):
             self._declare_enum(item)
         compound = self.module.objects + self.module.of_class(model.Alternate)

@@ -2,27 +2,21 @@
 """PREFIXqapi-visit.h/.c: typed fronts of the table-driven visitor, and conversions from and to JSON."""
 
 from . import model
-from .cwriter import CWriter
 
 
 class VisitGenerator:
-    def __init__(self, module, prefix, schema):
+    def __init__(self, module, target):
         self.module = module
-        self.types_header = f'{prefix}qapi-types.h'
-        self.header = CWriter(f'{prefix}qapi-visit.h', 'Visit, read and write the types of the schema.', schema)
-        self.source = CWriter(f'{prefix}qapi-visit.c', 'Typed fronts of the visitor core.', schema)
+        self.types_header = target.header('types')
+        self.header, self.source = target.writers(
+            'visit', 'Visit, read and write the types of the schema.', 'Typed fronts of the visitor core.')
 
     def generate(self):
         self.header.add('''
             #include "qapi/visitor.h"
-            #include "qapi/<types>"
+            #include "<types>"
 
             ''', types=self.types_header)
-        self.source.add('''
-            #include "qemu/osdep.h"
-            #include "qapi/<name>"
-
-            ''', name=self.header.name)
         for item in self.module.types + self.module.implicit + self.module.lists:
             with self.header.guarded(item.condition), self.source.guarded(item.condition):
                 if isinstance(item, model.Enum):

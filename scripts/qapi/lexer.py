@@ -35,7 +35,8 @@ class Token(NamedTuple):
 def _doc_block(lines, first, path):
     """The text lines of the block whose opening `##` is lines[first], without their `# `."""
     texts = []
-    for number in range(first + 1, len(lines)):
+    end = len(lines) if lines[-1] else len(lines) - 1
+    for number in range(first + 1, end):
         line = lines[number]
         if line == '##':
             return texts

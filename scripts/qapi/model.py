@@ -83,8 +83,9 @@ class Member(Entity):
 
     @property
     def has_flag(self):
-        """Whether C needs a has_NAME beside the member to say that it is there."""
-        return self.optional and not self.type.is_pointer
+        """Whether C needs a has_NAME beside the member to say that it is there: NULL does for pointers, but
+        is also the empty list."""
+        return self.optional and (not self.type.is_pointer or isinstance(self.type, List))
 
 
 class Object(Type):

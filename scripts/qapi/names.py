@@ -6,7 +6,7 @@ import re
 _C_WORDS = frozenset('''
     auto break case char const continue default do double else enum extern float for goto if inline int long
     register restrict return short signed sizeof static struct switch typedef union unsigned void volatile
-    while asm typeof errno linux unix i386 errp
+    while asm bool true false typeof assert errno stdin stdout stderr linux unix i386 errp
 '''.split())
 
 
