@@ -39,6 +39,15 @@ static BlockBackend *tool_open_image_opts(const ToolImage *image, Error **errp)
     return blk_new_open(NULL, NULL, options, image->flags, image->writethrough, errp);
 }
 
+/* `aio` is an option of the protocol node: of the `file` child where there is a format, probed or named. */
+static void tool_set_aio(const ToolImage *image, json_t *options)
+{
+    if (image->aio) {
+        json_object_set_new(options, "file",
+                            json_pack("{s:s, s:s}", "filename", image->filename, "aio", image->aio));
+    }
+}
+
 static BlockBackend *tool_open_file(const ToolImage *image, Error **errp)
 {
     json_t *options = json_object();
@@ -51,7 +60,8 @@ static BlockBackend *tool_open_file(const ToolImage *image, Error **errp)
     if (image->force_share) {
         json_object_set_new(options, "force-share", json_true());
     }
-    blk = blk_new_open(image->filename, NULL, options, image->flags, image->writethrough, errp);
+    tool_set_aio(image, options);
+    blk = blk_new_open(image->aio ? NULL : image->filename, NULL, options, image->flags, image->writethrough, errp);
     if (!blk) {
         error_prepend(errp, "Could not open '%s': ", image->filename);
     }

@@ -20,6 +20,7 @@ typedef struct ToolImage {
     bool is_image_opts;
     bool force_share;        /* -U */
     bool writethrough;
+    const char *aio;         /* -i: threads, native, io_uring; NULL: the driver's choice */
     int flags;               /* BDRV_O_* */
     /* With @is_image_opts: the key that a first bare word stands for; NULL: none. */
     const char *implied_key;

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qemu-img zone: look at the zones of an image, and manage them.
+ */
+#include "qemu/osdep.h"
+
+#include "block/block_int.h"
+#include "qapi/qapi-types.h"
+#include "qapi/qapi-visit.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "tools/qemu-img/qemu-img.h"
+
+/* Zones that are asked for at once: a report of millions must not need memory for all of them. */
+#define REPORT_CHUNK 4096
+
+typedef enum ZoneVerb {
+    ZONE_VERB_REPORT,
+    ZONE_VERB_OPEN,
+    ZONE_VERB_CLOSE,
+    ZONE_VERB_FINISH,
+    ZONE_VERB_RESET,
+} ZoneVerb;
+
+static const struct {
+    const char *name;
+    ZoneVerb verb;
+    BlockZoneOp op; /* not for report */
+} zone_verbs[] = {
+    {"report", ZONE_VERB_REPORT, 0},
+    {"open", ZONE_VERB_OPEN, BLK_ZO_OPEN},
+    {"close", ZONE_VERB_CLOSE, BLK_ZO_CLOSE},
+    {"finish", ZONE_VERB_FINISH, BLK_ZO_FINISH},
+    {"reset", ZONE_VERB_RESET, BLK_ZO_RESET},
+};
+
+typedef struct ZoneArgs {
+    ToolImage image;
+    ImgOutputFormat output;
+    const char *verb_name;
+    ZoneVerb verb;
+    BlockZoneOp op;
+    int64_t offset;
+    int64_t count; /* zones; 0: up to the end of the device */
+    bool is_all;
+    bool is_quiet;
+} ZoneArgs;
+
+/* ---- report ---- */
+
+static ZoneType zone_type_of(BlockZoneType type)
+{
+    switch (type) {
+    case BLK_ZT_CONV:
+        return ZONE_TYPE_CONVENTIONAL;
+    case BLK_ZT_SWR:
+        return ZONE_TYPE_SEQUENTIAL_WRITE_REQUIRED;
+    case BLK_ZT_SWP:
+        return ZONE_TYPE_SEQUENTIAL_WRITE_PREFERRED;
+    }
+    g_assert_not_reached();
+}
+
+static ZoneCondition zone_condition_of(BlockZoneState state)
+{
+    switch (state) {
+    case BLK_ZS_NOT_WP:
+        return ZONE_CONDITION_NOT_WRITE_POINTER;
+    case BLK_ZS_EMPTY:
+        return ZONE_CONDITION_EMPTY;
+    case BLK_ZS_IOPEN:
+        return ZONE_CONDITION_IMPLICITLY_OPEN;
+    case BLK_ZS_EOPEN:
+        return ZONE_CONDITION_EXPLICITLY_OPEN;
+    case BLK_ZS_CLOSED:
+        return ZONE_CONDITION_CLOSED;
+    case BLK_ZS_RDONLY:
+        return ZONE_CONDITION_READ_ONLY;
+    case BLK_ZS_FULL:
+        return ZONE_CONDITION_FULL;
+    case BLK_ZS_OFFLINE:
+        return ZONE_CONDITION_OFFLINE;
+    }
+    g_assert_not_reached();
+}
+
+static void zone_descriptor_fill(ZoneDescriptor *zone, uint32_t index,
+                                 const BlockZoneDescriptor *from)
+{
+    *zone = (ZoneDescriptor){
+        .index = index,
+        .start = from->start,
+        .length = from->length,
+        .capacity = from->cap,
+        .has_write_pointer = from->state != BLK_ZS_NOT_WP && from->state != BLK_ZS_RDONLY &&
+                             from->state != BLK_ZS_OFFLINE,
+        .write_pointer = from->wp,
+        .type = zone_type_of(from->type),
+        .condition = zone_condition_of(from->state),
+    };
+}
+
+static void zone_print_human(const ZoneDescriptor *zone)
+{
+    g_autofree char *length = size_to_str(zone->length);
+    g_autofree char *capacity = size_to_str(zone->capacity);
+    g_autofree char *wp = zone->has_write_pointer
+                              ? g_strdup_printf("%#" PRIx64, zone->write_pointer)
+                              : g_strdup("-");
+    const char *type = zone->type == ZONE_TYPE_CONVENTIONAL ? "conventional" : "sequential";
+
+    printf("%-8" PRIu32 " %#-16" PRIx64 " %-9s %-9s %-16s %-12s %s\n", zone->index, zone->start,
+           length, capacity, wp, type, ZoneCondition_str(zone->condition));
+}
+
+/* A line of its own for each zone, as in the output of `map`. */
+static void zone_print_json(const ZoneDescriptor *zone, bool is_first)
+{
+    json_t *object = qapi_ZoneDescriptor_to_json(zone);
+    g_autofree char *text = json_dumps(object, 0);
+
+    printf("%s%s", is_first ? "[" : ",\n", text);
+    json_decref(object);
+}
+
+static int zone_report_chunk(BlockBackend *blk, const ZoneArgs *args, int64_t offset,
+                             unsigned int *nr, bool *is_first)
+{
+    g_autofree BlockZoneDescriptor *zones = g_new(BlockZoneDescriptor, *nr);
+    int64_t zone_size = bdrv_limits(blk_bs(blk))->zone_size;
+    int ret = blk_zone_report(blk, offset, nr, zones);
+
+    if (ret < 0) {
+        error_report("zone report failed: %s", bdrv_strerror(-ret));
+        return ret;
+    }
+    for (unsigned int i = 0; i < *nr; i++) {
+        ZoneDescriptor zone;
+
+        zone_descriptor_fill(&zone, zones[i].start / zone_size, &zones[i]);
+        if (args->output == IMG_OUTPUT_JSON) {
+            zone_print_json(&zone, *is_first);
+        } else {
+            zone_print_human(&zone);
+        }
+        *is_first = false;
+    }
+    return 0;
+}
+
+static int zone_report(BlockBackend *blk, const ZoneArgs *args)
+{
+    const BlockLimits *limits = bdrv_limits(blk_bs(blk));
+    int64_t left = limits->nr_zones - args->offset / limits->zone_size;
+    int64_t offset = args->offset;
+    bool is_first = true;
+
+    if (args->count) {
+        left = MIN(left, args->count);
+    }
+    if (args->output == IMG_OUTPUT_HUMAN) {
+        printf("%-8s %-16s %-9s %-9s %-16s %-12s %s\n", "Zone", "Start", "Length", "Capacity",
+               "Write pointer", "Type", "Condition");
+    }
+    while (left > 0) {
+        unsigned int nr = MIN(left, REPORT_CHUNK);
+        int ret = zone_report_chunk(blk, args, offset, &nr, &is_first);
+
+        if (ret < 0) {
+            return 1;
+        }
+        left -= nr;
+        offset = (offset / limits->zone_size + nr) * limits->zone_size;
+    }
+    if (args->output == IMG_OUTPUT_JSON) {
+        printf("%s]\n", is_first ? "[" : "");
+    }
+    return 0;
+}
+
+/* ---- management ---- */
+
+static int zone_manage(BlockBackend *blk, const ZoneArgs *args)
+{
+    const BlockLimits *limits = bdrv_limits(blk_bs(blk));
+    int64_t device_size = blk_getlength(blk);
+    int64_t len = device_size - args->offset;
+    int ret;
+
+    if (device_size < 0) {
+        error_report("Could not get the length of the image: %s", strerror(-device_size));
+        return 1;
+    }
+    if (!args->is_all && args->count <= len / limits->zone_size) {
+        len = args->count * limits->zone_size;
+    } else if (!args->is_all && args->count > DIV_ROUND_UP(len, limits->zone_size)) {
+        error_report("%" PRId64 " zones from offset %" PRId64 " pass the end of the image",
+                     args->count, args->offset);
+        return 1;
+    }
+    ret = blk_zone_mgmt(blk, args->op, args->offset, len);
+    if (ret == 0) {
+        ret = blk_flush(blk);
+    }
+    if (ret < 0) {
+        error_report("zone %s failed: %s", args->verb_name, bdrv_strerror(-ret));
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- command line ---- */
+
+static bool zone_parse_verb(const ImgCommand *command, const char *name, ZoneArgs *args)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(zone_verbs); i++) {
+        if (strcmp(zone_verbs[i].name, name) == 0) {
+            args->verb_name = name;
+            args->verb = zone_verbs[i].verb;
+            args->op = zone_verbs[i].op;
+            return true;
+        }
+    }
+    img_usage_error(command, "zone: '%s' is none of report, open, close, finish, reset", name);
+    return false;
+}
+
+static bool zone_parse_number(const char *what, int64_t min, int64_t *value)
+{
+    Error *err = NULL;
+    int64_t number = parse_size_arg(what, optarg, min, INT64_MAX, &err);
+
+    if (err) {
+        error_report_err(err);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+enum {
+    OPTION_OUTPUT = 256,
+    OPTION_IMAGE_OPTS,
+};
+
+static bool zone_parse_option(int c, ZoneArgs *args)
+{
+    switch (c) {
+    case 'a':
+        args->is_all = true;
+        return true;
+    case 'c':
+        return zone_parse_number("number of zones", 1, &args->count);
+    case 'f':
+        args->image.format = optarg;
+        return true;
+    case 'o':
+        return zone_parse_number("offset", 0, &args->offset);
+    case 'q':
+        args->is_quiet = true;
+        return true;
+    case 'U':
+        args->image.force_share = true;
+        return true;
+    case OPTION_OUTPUT:
+        return img_parse_output(optarg, &args->output);
+    case OPTION_IMAGE_OPTS:
+        args->image.is_image_opts = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Returns an exit status, or -1 to go on. */
+static int zone_parse(const ImgCommand *command, int argc, char **argv, ZoneArgs *args)
+{
+    static const struct option options[] = {
+        {"all", no_argument, NULL, 'a'},
+        {"count", required_argument, NULL, 'c'},
+        {"format", required_argument, NULL, 'f'},
+        {"offset", required_argument, NULL, 'o'},
+        {"output", required_argument, NULL, OPTION_OUTPUT},
+        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
+        {"force-share", no_argument, NULL, 'U'},
+        {"quiet", no_argument, NULL, 'q'},
+        {0},
+    };
+    int c;
+
+    while ((c = img_getopt(command, argc, argv, "ac:f:o:qU", options)) != -1) {
+        if (c == 'h') {
+            return img_print_help(command);
+        }
+        if (!zone_parse_option(c, args)) {
+            return 1;
+        }
+    }
+    if (optind >= argc) {
+        return img_usage_error(command, "zone: what to do is missing");
+    }
+    if (!zone_parse_verb(command, argv[optind], args)) {
+        return 1;
+    }
+    optind++;
+    args->image.filename = img_single_operand(command, argc, argv);
+    if (!args->image.filename) {
+        return 1;
+    }
+    if (args->verb != ZONE_VERB_REPORT) {
+        args->image.flags |= BDRV_O_RDWR;
+        args->count = args->count ? args->count : 1;
+    }
+    return -1;
+}
+
+static int zone_run(const ImgCommand *command, int argc, char **argv)
+{
+    ZoneArgs args = {.output = IMG_OUTPUT_HUMAN};
+    g_autoptr(BlockBackend) blk = NULL;
+    Error *err = NULL;
+    int status = zone_parse(command, argc, argv, &args);
+
+    if (status >= 0) {
+        return status;
+    }
+    blk = tool_image_open(&args.image, &err);
+    if (!blk) {
+        error_report_err(err);
+        return 1;
+    }
+    if (bdrv_limits(blk_bs(blk))->zoned == BLK_Z_NONE) {
+        error_report("Image '%s' has no zones", args.image.filename);
+        return 1;
+    }
+    return args.verb == ZONE_VERB_REPORT ? zone_report(blk, &args) : zone_manage(blk, &args);
+}
+
+const ImgCommand img_zone_command = {
+    .name = "zone",
+    .run = zone_run,
+    .summary = "Report and manage the zones of a zoned image",
+    .synopsis = "report|open|close|finish|reset [-f FMT | --image-opts] [-o OFFSET] [-c COUNT | -a]\n"
+                "            [--output FORMAT] [-U] [-q] FILE",
+    .help = "  -f, --format FMT      format of the image (default: probe)\n"
+            "  --image-opts          FILE is an option string\n"
+            "  -o, --offset OFFSET   a zone start; report: any byte of the first zone (default: 0)\n"
+            "  -c, --count COUNT     number of zones (default: 1; report: all that follow)\n"
+            "  -a, --all             all zones from OFFSET on; reset of the whole disk passes over zones that\n"
+            "                        have no write pointer\n"
+            "  --output FORMAT       human or json (report)\n"
+            "  -U, --force-share     open even where others write (report)\n"
+            "  -q, --quiet           print errors only\n"
+            "\n"
+            "Open and closed are states of a running device: an image that is opened again has its written\n"
+            "zones closed, so 'open' and 'close' only show whether the device would allow it.\n",
+};
