@@ -2,8 +2,9 @@
 /*
  * What a zoned device may look like.
  *
- * The numbers come from command lines and from image headers and may be anything: nothing is computed from one
- * before it has been checked.  A message names the option as the user spells it, and the value.
+ * The numbers come from command lines and from image headers and may be anything: nothing is
+ * computed from one before it has been checked.  A message names the option as the user spells it,
+ * and the value.
  */
 #include "qemu/osdep.h"
 
@@ -17,8 +18,8 @@ static bool check_sizes(const ZonesGeometry *geometry, Error **errp)
     uint32_t granularity = geometry->write_granularity;
 
     if (!is_power_of_2(granularity) || granularity < WRITE_GRANULARITY_MIN) {
-        error_setg(errp, "the write granularity must be a power of two and at least %d, got %" PRIu32,
-                   WRITE_GRANULARITY_MIN, granularity);
+        error_setg(errp, "the write granularity must be a power of two and at least %d, got %"
+                   PRIu32, WRITE_GRANULARITY_MIN, granularity);
         return false;
     }
     if (geometry->device_size <= 0 || geometry->device_size > BDRV_MAX_LENGTH ||
@@ -34,8 +35,8 @@ static bool check_sizes(const ZonesGeometry *geometry, Error **errp)
         return false;
     }
     if (geometry->zone_size > geometry->device_size) {
-        error_setg(errp, "zone.size must not exceed the %" PRId64 " bytes of the device, got %" PRId64,
-                   geometry->device_size, geometry->zone_size);
+        error_setg(errp, "zone.size must not exceed the %" PRId64 " bytes of the device, got %"
+                   PRId64, geometry->device_size, geometry->zone_size);
         return false;
     }
     if (geometry->zone_capacity <= 0 || geometry->zone_capacity > geometry->zone_size) {
@@ -64,8 +65,9 @@ static bool check_limit(const char *name, uint32_t limit, uint64_t nr_sequential
 static bool check_append_limit(const ZonesGeometry *geometry, Error **errp)
 {
     if (geometry->max_append_bytes % geometry->write_granularity) {
-        error_setg(errp, "zone.max_append_bytes must be a multiple of the write granularity %" PRIu32
-                   ", got %" PRIu32, geometry->write_granularity, geometry->max_append_bytes);
+        error_setg(errp, "zone.max_append_bytes must be a multiple of the write granularity %"
+                   PRIu32 ", got %" PRIu32,
+                   geometry->write_granularity, geometry->max_append_bytes);
         return false;
     }
     if (geometry->max_append_bytes > geometry->zone_capacity) {

@@ -2,8 +2,8 @@
 /*
  * The inside of the zone table, for block/zones*.c only.
  *
- * Positions in these structs are bytes from the start of their zone, so that an empty zone is all zero
- * bytes and the table of a new device costs no memory until it is used.
+ * Positions in these structs are bytes from the start of their zone, so that an empty zone is all
+ * zero bytes and the table of a new device costs no memory until it is used.
  *
  * What holds for every sequential zone between two calls (zone_assert_valid() checks it):
  *  1. Empty: the write pointer is 0 and nothing is in flight.
@@ -13,8 +13,8 @@
  *  5. A ZoneOpen exists while the zone is open or has writes in flight, and at no other time.
  *  6. The implicit list holds the implicitly open zones, least recently written first; the explicit
  *     list holds the explicitly open ones.
- *  7. #open <= max_open_zones where that is set.  (#active may exceed its limit after zones_load_wp() or a
- *     repaired defect; then no empty zone opens.)
+ *  7. #open <= max_open_zones where that is set.  (#active may exceed its limit after
+ *     zones_load_wp() or a repaired defect; then no empty zone opens.)
  */
 #ifndef BLOCK_ZONES_INT_H
 #define BLOCK_ZONES_INT_H
@@ -24,7 +24,7 @@
 /* What only an open zone, or one with writes in flight, needs. */
 struct ZoneOpen {
     ZoneWriteList in_flight; /* in the order in which they began */
-    TAILQ_ENTRY(ZoneOpen) link; /* in the list of its condition; unlinked while the zone is closed */
+    TAILQ_ENTRY(ZoneOpen) link; /* in the list of its condition; in none while closed */
     int64_t submitted;          /* where the next write must start */
     uint32_t index;
     bool has_failed; /* some write in flight has failed: none is admitted until all are settled */
@@ -126,15 +126,20 @@ void zone_assert_valid(const BdrvZones *zones, uint32_t index);
  */
 void zone_enter_state(BdrvZones *zones, uint32_t index, BlockZoneState state);
 
-/* The condition in which a zone with nothing in flight rests by its write pointer alone: empty, closed, full. */
+/*
+ * The condition in which a zone with nothing in flight rests by its write pointer alone: empty,
+ * closed, full.
+ */
 BlockZoneState zone_state_at_rest(const BdrvZones *zones, uint32_t index);
 
-/* Take away the open slot of a zone: it becomes closed, or empty where nothing was submitted to it. */
+/*
+ * Take away the open slot of a zone: it becomes closed, or empty where nothing was submitted to it.
+ */
 void zone_close(BdrvZones *zones, uint32_t index);
 
 /*
- * Free a slot where all max_open_zones are taken, by closing the least recently written implicitly open zone.
- * Returns 0, or -ZONE_ERR_OPEN_RESOURCE where every open zone is explicitly open.
+ * Free a slot where all max_open_zones are taken, by closing the least recently written implicitly
+ * open zone. Returns 0, or -ZONE_ERR_OPEN_RESOURCE where every open zone is explicitly open.
  */
 int zones_make_open_room(BdrvZones *zones);
 

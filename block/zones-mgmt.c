@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Management of zones: holding ranges against new writes, the rules of open, close, finish and reset,
- * and defects.
+ * Management of zones: holding ranges against new writes, the rules of open, close, finish and
+ * reset, and defects.
  *
- * The contract is block/zones.h.  A command is checked for all its zones before it is applied to the first one, so
- * that it applies to all or to none.
+ * The contract is block/zones.h.  A command is checked for all its zones before it is applied to
+ * the first one, so that it applies to all or to none.
  */
 #include "qemu/osdep.h"
 
@@ -119,14 +119,14 @@ static int zone_check_op(const BdrvZones *zones, BlockZoneOp op, uint32_t index)
 /*
  * Are there resources to have all zones [@first, @end) explicitly open at once?
  *
- * Every implicitly open zone outside the range can give up its slot, those inside merely change their kind,
- * so only the explicitly open zones outside stand in the way.
+ * Every implicitly open zone outside the range can give up its slot, those inside merely change
+ * their kind, so only the explicitly open zones outside stand in the way.
  */
 static int check_open_resources(const BdrvZones *zones, uint32_t first, uint32_t end)
 {
     const ZonesGeometry *geometry = &zones->geometry;
     uint32_t nr_empty = 0, nr_explicit = 0;
-    uint32_t nr_explicit_outside, index;
+    uint32_t nr_open_after, index;
 
     for (index = first; index < end; index++) {
         BlockZoneState state = zones_state(zones, index);
@@ -138,8 +138,8 @@ static int check_open_resources(const BdrvZones *zones, uint32_t first, uint32_t
         zones_nr_active(zones) + nr_empty > geometry->max_active_zones) {
         return -ZONE_ERR_ACTIVE_RESOURCE;
     }
-    nr_explicit_outside = zones->nr_in_state[BLK_ZS_EOPEN] - nr_explicit;
-    if (geometry->max_open_zones && nr_explicit_outside + (end - first) > geometry->max_open_zones) {
+    nr_open_after = zones->nr_in_state[BLK_ZS_EOPEN] - nr_explicit + (end - first);
+    if (geometry->max_open_zones && nr_open_after > geometry->max_open_zones) {
         return -ZONE_ERR_OPEN_RESOURCE;
     }
     return 0;
@@ -164,18 +164,22 @@ int zones_mgmt_check(const BdrvZones *zones, BlockZoneOp op, int64_t offset, int
     return op == BLK_ZO_OPEN ? check_open_resources(zones, first, end) : 0;
 }
 
+/* Whether zone @index is one that management can change at all. */
+static bool zone_is_manageable(const BdrvZones *zones, uint32_t index)
+{
+    return !zones_is_conventional(zones, index) && !zone_is_defective(&zones->zones[index]);
+}
+
 bool zones_mgmt_moves_wp(const BdrvZones *zones, BlockZoneOp op, uint32_t index)
 {
-    BlockZoneState state = zones_state(zones, index);
-
-    if (state == BLK_ZS_NOT_WP || state == BLK_ZS_RDONLY || state == BLK_ZS_OFFLINE) {
+    if (!zone_is_manageable(zones, index)) {
         return false;
     }
     switch (op) {
     case BLK_ZO_RESET:
         return zones->zones[index].wp > 0;
     case BLK_ZO_FINISH:
-        return state != BLK_ZS_FULL;
+        return zones_state(zones, index) != BLK_ZS_FULL;
     default:
         return false;
     }
@@ -223,19 +227,22 @@ static void reset_zone(BdrvZones *zones, uint32_t index)
     zones->stats.resets++;
 }
 
-/* Close, finish or reset one zone; one that is there already, or that RESET ALL passes over, stays as it is. */
+/*
+ * Close, finish or reset one zone; where it is already, or RESET ALL passes over it, it stays as it
+ * is.
+ */
 static void zone_apply(BdrvZones *zones, BlockZoneOp op, uint32_t index)
 {
     BlockZoneState state = zones_state(zones, index);
-    bool is_open = state == BLK_ZS_IOPEN || state == BLK_ZS_EOPEN;
-    bool is_usable = is_open || state == BLK_ZS_EMPTY || state == BLK_ZS_CLOSED ||
-                     state == BLK_ZS_FULL;
 
-    if (op == BLK_ZO_CLOSE && is_open) {
+    if (!zone_is_manageable(zones, index)) {
+        return;
+    }
+    if (op == BLK_ZO_CLOSE && zone_is_open(&zones->zones[index])) {
         zone_close(zones, index);
-    } else if (op == BLK_ZO_FINISH && is_usable && state != BLK_ZS_FULL) {
+    } else if (op == BLK_ZO_FINISH && state != BLK_ZS_FULL) {
         finish_zone(zones, index);
-    } else if (op == BLK_ZO_RESET && is_usable && state != BLK_ZS_EMPTY) {
+    } else if (op == BLK_ZO_RESET && state != BLK_ZS_EMPTY) {
         reset_zone(zones, index);
     }
 }

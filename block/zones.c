@@ -3,8 +3,8 @@
  * The zone table: conditions, open and active accounting, and the admission and settling of writes.
  * Management commands are in zones-mgmt.c; zones-int.h has the structs and what must hold.
  *
- * The contract is block/zones.h.  Nothing here yields, locks or touches the disk.  The way of a write to an
- * open zone allocates nothing and divides nothing.
+ * The contract is block/zones.h.  Nothing here yields, locks or touches the disk.  The way of a
+ * write to an open zone allocates nothing and divides nothing.
  */
 #include "qemu/osdep.h"
 
@@ -15,7 +15,9 @@
 BdrvZones *zones_new(const ZonesGeometry *geometry, size_t open_data_size, Error **errp)
 {
     uint32_t nr_zones = geometry_nr_zones(geometry);
-    /* Memory that calloc() knows to be zero is not touched, so empty zones cost address space only. */
+    /*
+     * Memory that calloc() knows to be zero is not touched, so empty zones cost address space only.
+     */
     Zone *table = g_try_new0(Zone, nr_zones);
     BdrvZones *zones;
 
@@ -224,9 +226,11 @@ void zone_assert_valid(const BdrvZones *zones, uint32_t index)
 {
     const Zone *zone = &zones->zones[index];
     BlockZoneState state = zone_state(zone);
-    bool is_open = state == BLK_ZS_IOPEN || state == BLK_ZS_EOPEN;
+    bool is_open = zone_is_open(zone);
 
     if (!zone->open) {
+        assert(zone->wp >= 0 && zone->wp <= zones_length(zones, index));
+        assert(state != BLK_ZS_FULL || zone->wp >= zones_capacity(zones, index));
         assert(!is_open);
         assert(state != BLK_ZS_EMPTY || zone->wp == 0);
         assert(state != BLK_ZS_CLOSED || zone->wp > 0);
@@ -299,7 +303,10 @@ BlockZoneState zone_state_at_rest(const BdrvZones *zones, uint32_t index)
 
 void zone_close(BdrvZones *zones, uint32_t index)
 {
-    /* A write in flight counts as written: the zone keeps its active resource until that is settled. */
+    /*
+     * A write in flight counts as written: the zone keeps its active resource until that is
+     * settled.
+     */
     bool is_unwritten = zone_submitted(&zones->zones[index]) == 0;
 
     zone_enter_state(zones, index, is_unwritten ? BLK_ZS_EMPTY : BLK_ZS_CLOSED);

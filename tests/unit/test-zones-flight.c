@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rules of the zone table where several things happen at once: writes in flight, their order and
- * their failures, eviction under way, management that waits; and what reads and reports show
+ * The rules of the zone table where several things happen at once: writes in flight, their order
+ * and their failures, eviction under way, management that waits; and what reads and reports show
  * meanwhile.
  */
 #include "qemu/osdep.h"
@@ -18,7 +18,10 @@ static void begin_blocks(BdrvZones *zones, ZoneWrite *writes, unsigned int nr, u
     }
 }
 
-/* End @ending and assert that exactly writes[0..nr) are settled by it, in order, with results @rets. */
+/*
+ * End @ending and assert that exactly writes[0..nr) are settled by it, in order, with results
+ * @rets.
+ */
 static void end_settles(BdrvZones *zones, ZoneWrite *ending, int ret, ZoneWrite *writes,
                         unsigned int nr, const int *rets)
 {
@@ -333,7 +336,8 @@ static void test_range_is_all_or_nothing(void)
     g_assert_cmpint(manage(zones, BLK_ZO_RESET, START(1), 3 * ZONE_SIZE), ==, -ZONE_ERR_RDONLY);
     g_assert_cmpint(manage(zones, BLK_ZO_FINISH, START(1), 3 * ZONE_SIZE), ==, -ZONE_ERR_RDONLY);
     g_assert_cmpint(manage(zones, BLK_ZO_RESET, 0, 2 * ZONE_SIZE), ==, -ZONE_ERR_CONVENTIONAL);
-    g_assert_cmpint(manage(zones, BLK_ZO_FINISH, 0, device_size(zones)), ==, -ZONE_ERR_CONVENTIONAL);
+    g_assert_cmpint(manage(zones, BLK_ZO_FINISH, 0, device_size(zones)), ==,
+                    -ZONE_ERR_CONVENTIONAL);
     assert_state(zones, 1, BLK_ZS_IOPEN);
     g_assert_cmpint(zones_wp(zones, 1), ==, START(1) + BLOCK);
     g_assert_cmpint(manage(zones, BLK_ZO_RESET, START(1), 2 * ZONE_SIZE), ==, 0);
@@ -474,7 +478,8 @@ int main(int argc, char **argv)
     g_test_add_func("/zones/evicted/write-completes-without-reopening",
                     test_evicted_write_completes);
     g_test_add_func("/zones/evicted/empty-when-first-write-fails", test_evicted_first_write_fails);
-    g_test_add_func("/zones/evicted/closed-when-later-write-fails", test_evicted_second_write_fails);
+    g_test_add_func("/zones/evicted/closed-when-later-write-fails",
+                    test_evicted_second_write_fails);
     g_test_add_func("/zones/evicted/next-write-reopens", test_evicted_zone_reopens);
     g_test_add_func("/zones/evicted/full-when-filled", test_evicted_zone_fills);
     g_test_add_func("/zones/data/lasts-while-open", test_data_lasts_while_open);

@@ -18,8 +18,9 @@ typedef struct BadGeometry {
     const char *message;
 } BadGeometry;
 
+/* Each row overrides values of the good geometry. */
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverride-init" /* each row overrides one value of the good geometry */
+#pragma GCC diagnostic ignored "-Woverride-init"
 
 static const BadGeometry bad_geometries[] = {
     {"size-zero", {GOOD, .zone_size = 0},
@@ -132,7 +133,10 @@ static void measure_huge_table(void)
     g_assert_cmpint(resident_bytes() - resident_before, <, 16 * MiB);
 }
 
-/* In a process of its own, as a test runner's MALLOC_PERTURB_ would have the C library touch all memory. */
+/*
+ * In a process of its own, as a test runner's MALLOC_PERTURB_ would have the C library touch all
+ * memory.
+ */
 static void test_huge_table(void)
 {
     g_unsetenv("MALLOC_PERTURB_");

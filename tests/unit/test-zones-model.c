@@ -3,8 +3,8 @@
  * Random operations on the zone table and on the plain model of zone-model.h, side by side: every
  * answer, every report, every count and every eviction must agree.
  *
- * ZONES_TEST_OPS in the environment sets how many operations are done (default 500,000).  GLib prints the seed
- * and takes it back with --seed.
+ * ZONES_TEST_OPS in the environment sets how many operations are done (default 500,000).  GLib
+ * prints the seed and takes it back with --seed.
  */
 #include "qemu/osdep.h"
 
@@ -71,18 +71,22 @@ static void random_geometry(ZonesGeometry *geometry)
     *geometry = (ZonesGeometry) {
         .device_size = nr_whole * zone_size + (has_short_zone ? short_size : 0),
         .zone_size = zone_size,
-        .zone_capacity = percent(50) ? zone_size : (1 + pick(zone_size / granularity)) * granularity,
+        .zone_capacity = (1 + pick(zone_size / granularity)) * granularity,
         .nr_conventional = nr_conventional,
         .max_active_zones = percent(70) ? 1 + pick(MIN(nr_sequential, 9)) : 0,
         .write_granularity = granularity,
     };
+    if (percent(50)) {
+        geometry->zone_capacity = zone_size;
+    }
     if (percent(80)) {
         unsigned int most = geometry->max_active_zones ? geometry->max_active_zones : nr_sequential;
 
         geometry->max_open_zones = 1 + pick(MIN(most, 6));
     }
     if (percent(90)) {
-        geometry->max_append_bytes = (1 + pick(geometry->zone_capacity / granularity)) * granularity;
+        geometry->max_append_bytes =
+            (1 + pick(geometry->zone_capacity / granularity)) * granularity;
     }
 }
 
@@ -262,10 +266,10 @@ static void op_hold(Pair *pair)
         command.offset = 0;
         command.len = pair->geometry.device_size;
     } else if (percent(30)) {
-        unsigned int last = first - pair->model->zones + pick(6);
+        unsigned int index = first - pair->model->zones + pick(6);
+        const ModelZone *last = &pair->model->zones[MIN(index, pair->model->nr_zones - 1)];
 
-        last = MIN(last, pair->model->nr_zones - 1);
-        command.len = pair->model->zones[last].start + pair->model->zones[last].length - first->start;
+        command.len = last->start + last->length - first->start;
     }
     g_assert_cmpint(zones_check_range(pair->real, command.offset, command.len), ==, 0);
     if (same(zones_hold(pair->real, command.offset, command.len),
@@ -274,7 +278,10 @@ static void op_hold(Pair *pair)
     }
 }
 
-/* Check and apply a command whose zones have nothing in flight, zone by zone where the caller may ask. */
+/*
+ * Check and apply a command whose zones have nothing in flight, zone by zone where the caller may
+ * ask.
+ */
 static void apply_command(Pair *pair, const Command *command)
 {
     unsigned int i;

@@ -10,13 +10,14 @@
 /* ---- the transition table ---- */
 
 typedef enum From {
-    EMPTY, IOPEN, IOPEN_UNWRITTEN, EOPEN, EOPEN_UNWRITTEN, CLOSED, FILLED, FINISHED, RDONLY, OFFLINE,
-    CONVENTIONAL, NR_FROM,
+    EMPTY, IOPEN, IOPEN_UNWRITTEN, EOPEN, EOPEN_UNWRITTEN, CLOSED, FILLED, FINISHED, RDONLY,
+    OFFLINE, CONVENTIONAL, NR_FROM,
 } From;
 
 static const char *const from_names[NR_FROM] = {
     "empty", "implicitly-open", "implicitly-open-unwritten", "explicitly-open",
-    "explicitly-open-unwritten", "closed", "filled", "finished", "read-only", "offline", "conventional",
+    "explicitly-open-unwritten", "closed", "filled", "finished", "read-only", "offline",
+    "conventional",
 };
 
 typedef enum Action {
@@ -205,7 +206,10 @@ static const Refusal write_refusals[] = {
     {"alignment-before-write-pointer", IOPEN, 3 * BLOCK, 1, EINVAL},
 };
 
-/* Fill the resources with explicitly open zones, so that any refusal that came after them would be theirs. */
+/*
+ * Fill the resources with explicitly open zones, so that any refusal that came after them would be
+ * theirs.
+ */
 static void test_write_refusal(const void *data)
 {
     const Refusal *refusal = data;
@@ -300,8 +304,8 @@ static void test_last_zone_is_shorter(void)
 /* ---- open and active resources ---- */
 
 /*
- * A row's texts are the conditions of zones 1, 2, ...: E empty, I implicitly open, U the same but unwritten,
- * X explicitly open, C closed, F full.  Those further left were written earlier.
+ * A row's texts are the conditions of zones 1, 2, ...: E empty, I implicitly open, U the same but
+ * unwritten, X explicitly open, C closed, F full.  Those further left were written earlier.
  */
 typedef struct RangeOpen {
     const char *name;
@@ -405,7 +409,8 @@ static const OneWrite limit_writes[] = {
     {"/zones/lru/oldest-written-is-evicted", 3, 0, "IIIE", 4, BLOCK, 0, "CIII"},
     {"/zones/lru/explicit-open-is-never-evicted", 3, 0, "XIXE", 4, BLOCK, 0, "XCXI"},
     {"/zones/lru/nothing-to-evict-for-empty", 2, 0, "XXE", 3, BLOCK, ZONE_ERR_OPEN_RESOURCE, "XXE"},
-    {"/zones/lru/nothing-to-evict-for-closed", 2, 0, "XXC", 3, BLOCK, ZONE_ERR_OPEN_RESOURCE, "XXC"},
+    {"/zones/lru/nothing-to-evict-for-closed", 2, 0, "XXC", 3, BLOCK,
+     ZONE_ERR_OPEN_RESOURCE, "XXC"},
     {"/zones/lru/closed-zone-evicts", 2, 3, "IIC", 3, BLOCK, 0, "CII"},
     {"/zones/lru/unwritten-victim-becomes-empty", 2, 0, "UIE", 3, BLOCK, 0, "EII"},
     {"/zones/lru/refused-by-active-evicts-nothing", 2, 2, "IIE", 3, BLOCK,
@@ -529,7 +534,8 @@ static void add_write_tests(void)
         g_test_add_data_func(path, &write_refusals[i], test_write_refusal);
     }
     for (i = 0; i < ARRAY_SIZE(append_refusals); i++) {
-        g_autofree char *path = g_strdup_printf("/zones/append/refused/%s", append_refusals[i].name);
+        g_autofree char *path = g_strdup_printf("/zones/append/refused/%s",
+                                                append_refusals[i].name);
 
         g_test_add_data_func(path, &append_refusals[i], test_append_refusal);
     }

@@ -2,8 +2,8 @@
 /*
  * A small device for the zone table's unit tests, and whole requests on it in one call each.
  *
- * 8 zones of 64 KiB with 48 KiB capacity; the first one is conventional, the last one only 32 KiB long.
- * Each call also has the table check itself.
+ * 8 zones of 64 KiB with 48 KiB capacity; the first one is conventional, the last one only 32 KiB
+ * long. Each call also has the table check itself.
  */
 #ifndef TESTS_ZONE_FIXTURE_H
 #define TESTS_ZONE_FIXTURE_H

@@ -2,9 +2,9 @@
 /*
  * A zoned device in the plainest words: what the zone table must do, without any care for speed.
  *
- * Everything is an array and every question a scan over it; nothing is counted, listed or remembered that
- * can be found out by looking.  It shares with block/zones.c only the types of its interface.
- * Results are those of the function of the same name in block/zones.h.
+ * Everything is an array and every question a scan over it; nothing is counted, listed or
+ * remembered that can be found out by looking.  It shares with block/zones.c only the types of its
+ * interface. Results are those of the function of the same name in block/zones.h.
  */
 #ifndef TESTS_ZONE_MODEL_H
 #define TESTS_ZONE_MODEL_H
