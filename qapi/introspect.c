@@ -8,8 +8,8 @@
 
 typedef struct Introspection {
     json_t *entities;
-    GHashTable *names;  /* type -> the name that clients see (owned) */
-    GQueue pending;     /* types that have a name but no entity yet */
+    GHashTable *names; /* type -> the name that clients see (owned) */
+    GQueue pending;    /* types that have a name but no entity yet */
 } Introspection;
 
 static const QapiTypeInfo no_members = {.name = "", .kind = QAPI_KIND_OBJECT};
@@ -79,8 +79,8 @@ static json_t *members_json(Introspection *in, const QapiTypeInfo *type)
 
     for (size_t i = 0; i < type->nr_members; i++) {
         const QapiMember *member = &type->members[i];
-        json_t *entry = json_pack("{s:s, s:s}", "name", member->name, "type",
-                                  name_of(in, member->info));
+        json_t *entry =
+            json_pack("{s:s, s:s}", "name", member->name, "type", name_of(in, member->info));
 
         if (member->optional) {
             /* No default that a client could rely on: null, as the protocol says. */
@@ -99,8 +99,8 @@ static json_t *variants_json(Introspection *in, const QapiTypeInfo *type)
         const QapiTypeInfo *branch = i < type->nr_branches ? type->branches[i] : NULL;
 
         json_array_append_new(variants,
-                              json_pack("{s:s, s:s}", "case", type->tag_info->values[i].name, "type",
-                                        name_of(in, branch ? branch : &no_members)));
+                              json_pack("{s:s, s:s}", "case", type->tag_info->values[i].name,
+                                        "type", name_of(in, branch ? branch : &no_members)));
     }
     return variants;
 }

@@ -2,8 +2,8 @@
 /*
  * The visitors that read: strict JSON, and trees made from `key=value` options.
  *
- * Both keep a stack of the objects and lists that are open.  An object remembers which of its members were asked
- * for; those that were not are unexpected.
+ * Both keep a stack of the objects and lists that are open.  An object remembers which of its
+ * members were asked for; those that were not are unexpected.
  */
 #include "qemu/osdep.h"
 #include "qapi/visitor.h"
@@ -129,7 +129,8 @@ static bool input_leave(Visitor *v, Error **errp)
         const char *key;
         json_t *value;
 
-        json_object_foreach(frame->node, key, value) {
+        json_object_foreach(frame->node, key, value)
+        {
             if (!g_hash_table_contains(frame->seen, key)) {
                 g_autofree char *path = path_of(iv, key);
 

@@ -24,7 +24,8 @@ static bool check_request(json_t *request, Error **errp)
         error_setg(errp, "QMP input must be a JSON object");
         return false;
     }
-    json_object_foreach(request, key, value) {
+    json_object_foreach(request, key, value)
+    {
         if (!strcmp(key, "execute")) {
             if (!json_is_string(value)) {
                 error_setg(errp, "QMP input member 'execute' must be a string");
@@ -65,8 +66,8 @@ const QmpCommand *qmp_request_command(const QmpCommandTable *table, json_t *requ
 
 json_t *qmp_error_json(const Error *err)
 {
-    const char *class = error_get_class(err) == ERROR_CLASS_COMMAND_NOT_FOUND ? "CommandNotFound"
-                                                                             : "GenericError";
+    const char *class =
+        error_get_class(err) == ERROR_CLASS_COMMAND_NOT_FOUND ? "CommandNotFound" : "GenericError";
     g_autofree char *text = g_utf8_make_valid(error_get_pretty(err), -1);
 
     return json_pack("{s:s, s:s}", "class", class, "desc", text);

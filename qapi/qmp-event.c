@@ -26,9 +26,9 @@ void qapi_event_emit(json_t *event)
 void qapi_event_emit_object(const char *name, const QapiTypeInfo *type, const void *obj)
 {
     int64_t now = g_get_real_time();
-    g_autoptr(JsonRef) event = json_pack(
-        "{s:{s:I, s:I}, s:s}", "timestamp", "seconds", (json_int_t)(now / G_USEC_PER_SEC),
-        "microseconds", (json_int_t)(now % G_USEC_PER_SEC), "event", name);
+    g_autoptr(JsonRef) event =
+        json_pack("{s:{s:I, s:I}, s:s}", "timestamp", "seconds", (json_int_t)(now / G_USEC_PER_SEC),
+                  "microseconds", (json_int_t)(now % G_USEC_PER_SEC), "event", name);
 
     if (type) {
         json_object_set_new(event, "data", qapi_to_json(type, &obj));

@@ -2,7 +2,8 @@
 /*
  * Scalars of the schema from JSON values and from the strings of `key=value` options.
  *
- * Whatever is stored fits its C type: ranges are checked for every width, strings have no embedded NUL.
+ * Whatever is stored fits its C type: ranges are checked for every width, strings have no embedded
+ * NUL.
  */
 #include "qemu/osdep.h"
 #include <math.h>
@@ -135,8 +136,8 @@ static bool read_int_text(const char *text, const char *path, const QapiTypeInfo
     int64_t value = 0;
     uint64_t magnitude = 0;
     bool is_signed = type->kind == QAPI_KIND_INT || *text == '-';
-    int ret = is_signed ? qemu_strtoi64(text, NULL, 0, &value)
-                        : qemu_strtou64(text, NULL, 0, &magnitude);
+    int ret =
+        is_signed ? qemu_strtoi64(text, NULL, 0, &value) : qemu_strtou64(text, NULL, 0, &magnitude);
 
     if (ret == -EINVAL) {
         error_setg(errp, "Parameter '%s' expects an integer, got '%s'", path, text);
@@ -156,8 +157,10 @@ static bool read_size_text(const char *text, const char *path, uint64_t *slot, E
     if (ret == -ERANGE) {
         error_setg(errp, "Parameter '%s' is too large: '%s'", path, text);
     } else if (ret < 0) {
-        error_setg(errp, "Parameter '%s' expects a size in bytes, optionally with one of the suffixes "
-                   "K, M, G, T, P and E, got '%s'", path, text);
+        error_setg(errp,
+                   "Parameter '%s' expects a size in bytes, optionally with one of the suffixes "
+                   "K, M, G, T, P and E, got '%s'",
+                   path, text);
     }
     return ret == 0;
 }

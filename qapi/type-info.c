@@ -6,26 +6,26 @@
 #include "qapi/builtin-types.h"
 
 /* Neither macro may use the other: `bool` must not be expanded before it is pasted. */
-#define BUILTIN(type, ctype, kind_value)                                                           \
-    const QapiTypeInfo qapi_info_##type = {                                                        \
-        .name = #type,                                                                             \
-        .doc = "",                                                                                 \
-        .kind = kind_value,                                                                        \
-        .size = sizeof(ctype),                                                                     \
+#define BUILTIN(type, ctype, kind_value)    \
+    const QapiTypeInfo qapi_info_##type = { \
+        .name = #type,                      \
+        .doc = "",                          \
+        .kind = kind_value,                 \
+        .size = sizeof(ctype),              \
     };
 
-#define BUILTIN_LIST(type)                                                                         \
-    const QapiTypeInfo qapi_info_##type##List = {                                                  \
-        .name = #type "List",                                                                      \
-        .doc = "",                                                                                 \
-        .kind = QAPI_KIND_LIST,                                                                    \
-        .size = sizeof(type##List),                                                                \
-        .element = &qapi_info_##type,                                                              \
-        .value_offset = offsetof(type##List, value),                                               \
-    };                                                                                             \
-    void qapi_free_##type##List(type##List *list)                                                  \
-    {                                                                                              \
-        qapi_free_value(&qapi_info_##type##List, &list);                                           \
+#define BUILTIN_LIST(type)                               \
+    const QapiTypeInfo qapi_info_##type##List = {        \
+        .name = #type "List",                            \
+        .doc = "",                                       \
+        .kind = QAPI_KIND_LIST,                          \
+        .size = sizeof(type##List),                      \
+        .element = &qapi_info_##type,                    \
+        .value_offset = offsetof(type##List, value),     \
+    };                                                   \
+    void qapi_free_##type##List(type##List *list)        \
+    {                                                    \
+        qapi_free_value(&qapi_info_##type##List, &list); \
     }
 
 BUILTIN(str, char *, QAPI_KIND_STR)

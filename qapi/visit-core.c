@@ -2,8 +2,8 @@
 /*
  * The walk over a value of any type, the same for reading, writing and freeing.
  *
- * On input every container is zeroed before it is filled, so that at any moment what has been read so far
- * can be freed by the same walk; that is how errors in the middle are cleaned up.
+ * On input every container is zeroed before it is filled, so that at any moment what has been read
+ * so far can be freed by the same walk; that is how errors in the middle are cleaned up.
  */
 #include "qemu/osdep.h"
 #include "qapi/visitor.h"
@@ -21,7 +21,7 @@ int64_t qapi_load_int(const QapiTypeInfo *type, const void *slot)
     case 2:
         return is_signed ? *(const int16_t *)slot : *(const uint16_t *)slot;
     case 4:
-        return is_signed ? *(const int32_t *)slot : (int64_t)*(const uint32_t *)slot;
+        return is_signed ? *(const int32_t *)slot : (int64_t) * (const uint32_t *)slot;
     default:
         assert(type->size == 8);
         return *(const int64_t *)slot;

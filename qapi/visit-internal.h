@@ -24,7 +24,8 @@ bool json_read_scalar(json_t *json, const char *path, const QapiTypeInfo *type, 
 bool keyval_read_scalar(const char *text, const char *path, const QapiTypeInfo *type, void *slot,
                         Error **errp);
 
-/* Set the error that the value at @path has the wrong type: @expected is "integer", "string", ... */
+/* Set the error that the value at @path has the wrong type: @expected is "integer", "string",
+ * ... */
 void qapi_error_type(Error **errp, const char *path, const char *expected);
 
 #endif

@@ -11,14 +11,14 @@
 
 #include "qapi/type-info.h"
 
-#define QAPI_DECLARE_BUILTIN_LIST(name, ctype)                                                     \
-    typedef struct name##List name##List;                                                          \
-    struct name##List {                                                                            \
-        name##List *next;                                                                          \
-        ctype value;                                                                               \
-    };                                                                                             \
-    extern const QapiTypeInfo qapi_info_##name##List;                                              \
-    void qapi_free_##name##List(name##List *list);                                                 \
+#define QAPI_DECLARE_BUILTIN_LIST(name, ctype)        \
+    typedef struct name##List name##List;             \
+    struct name##List {                               \
+        name##List *next;                             \
+        ctype value;                                  \
+    };                                                \
+    extern const QapiTypeInfo qapi_info_##name##List; \
+    void qapi_free_##name##List(name##List *list);    \
     G_DEFINE_AUTOPTR_CLEANUP_FUNC(name##List, qapi_free_##name##List)
 
 QAPI_DECLARE_BUILTIN_LIST(str, char *)
@@ -37,14 +37,15 @@ QAPI_DECLARE_BUILTIN_LIST(number, double)
 QAPI_DECLARE_BUILTIN_LIST(any, json_t *)
 
 /*
- * Append @element, which the list takes over, and move @tail on.  @tail is a variable that starts as the address
- * of the list's head: `strList *list = NULL, **tail = &list; QAPI_LIST_APPEND(tail, g_strdup("a"));`
+ * Append @element, which the list takes over, and move @tail on.  @tail is a variable that starts
+ * as the address of the list's head: `strList *list = NULL, **tail = &list; QAPI_LIST_APPEND(tail,
+ * g_strdup("a"));`
  */
-#define QAPI_LIST_APPEND(tail, element)                                                            \
-    do {                                                                                           \
-        *(tail) = g_malloc0(sizeof(**(tail)));                                                     \
-        (*(tail))->value = (element);                                                              \
-        (tail) = &(*(tail))->next;                                                                 \
+#define QAPI_LIST_APPEND(tail, element)        \
+    do {                                       \
+        *(tail) = g_malloc0(sizeof(**(tail))); \
+        (*(tail))->value = (element);          \
+        (tail) = &(*(tail))->next;             \
     } while (0)
 
 #endif

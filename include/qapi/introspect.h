@@ -2,8 +2,8 @@
 /*
  * The answer to query-qmp-schema, made from the descriptions of types.
  *
- * Names of types are of no concern to a client, so that all but built-in ones are replaced by numbers, which
- * may differ from build to build.
+ * Names of types are of no concern to a client, so that all but built-in ones are replaced by
+ * numbers, which may differ from build to build.
  */
 #ifndef QAPI_INTROSPECT_H
 #define QAPI_INTROSPECT_H

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands as a management client sends them: find the function, check the arguments, call it, wrap the answer.
+ * Commands as a management client sends them: find the function, check the arguments, call it,
+ * wrap the answer.
  *
- * The schema compiler writes a table for the commands of a schema (qapi-commands.h: qmp_commands).  Reading
- * from a socket, the greeting and the negotiation belong to the monitor, which calls qmp_dispatch().
+ * The schema compiler writes a table for the commands of a schema (qapi-commands.h:
+ * qmp_commands).  Reading from a socket, the greeting and the negotiation belong to the monitor,
+ * which calls qmp_dispatch().
  */
 #ifndef QAPI_QMP_DISPATCH_H
 #define QAPI_QMP_DISPATCH_H
@@ -15,7 +17,8 @@
 typedef struct QmpCommand {
     const char *name;
     const char *doc;
-    /* Returns the "return" value (new reference), or NULL with @errp set.  @arguments may be NULL. */
+    /* Returns the "return" value (new reference), or NULL with @errp set.  @arguments may be
+     * NULL. */
     json_t *(*marshal)(json_t *arguments, Error **errp);
     const QapiTypeInfo *arguments; /* NULL: none */
     const QapiTypeInfo *returns;   /* NULL: an empty object */
@@ -31,16 +34,18 @@ typedef struct QmpCommandTable {
 const QmpCommand *qmp_find_command(const QmpCommandTable *table, const char *name);
 
 /*
- * The command that @request asks for, so that the caller can see in which context it must run before
- * running it.  Returns NULL with @errp set when the request is malformed (`QMP input ...`) or the command unknown.
+ * The command that @request asks for, so that the caller can see in which context it must run
+ * before running it.  Returns NULL with @errp set when the request is malformed (`QMP input ...`)
+ * or the command unknown.
  */
 const QmpCommand *qmp_request_command(const QmpCommandTable *table, json_t *request, Error **errp);
 
 /*
  * Carry out @request, `{"execute": NAME, "arguments": {...}, "id": ANY}`.
  *
- * Returns the response as new JSON, never NULL: `{"return": ...}` or `{"error": {"class", "desc"}}`, with
- * the request's id if it had one.  May yield if the command is marked so; then it must run in a coroutine.
+ * Returns the response as new JSON, never NULL: `{"return": ...}` or `{"error": {"class",
+ * "desc"}}`, with the request's id if it had one.  May yield if the command is marked so; then it
+ * must run in a coroutine.
  */
 json_t *qmp_dispatch(const QmpCommandTable *table, json_t *request);
 

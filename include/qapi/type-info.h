@@ -2,9 +2,10 @@
 /*
  * Descriptions of QAPI types at run time.
  *
- * The schema compiler writes one constant QapiTypeInfo, `qapi_info_NAME`, for every type of the schema.  The visitors,
- * the introspection and the option help of the tools read nothing else, so that generated code is mostly
- * tables.  The C side of each kind is described in docs/devel/qapi.rst.
+ * The schema compiler writes one constant QapiTypeInfo, `qapi_info_NAME`, for every type of the
+ * schema.  The visitors, the introspection and the option help of the tools read nothing else, so
+ * that generated code is mostly tables.  The C side of each kind is described in
+ * docs/devel/qapi.rst.
  */
 #ifndef QAPI_TYPE_INFO_H
 #define QAPI_TYPE_INFO_H
@@ -28,7 +29,8 @@ typedef enum QapiKind {
 
 typedef struct QapiTypeInfo QapiTypeInfo;
 
-/* An optional member without a has_ flag: NULL says that it is absent.  Lists have a flag, for NULL is an empty list. */
+/* An optional member without a has_ flag: NULL says that it is absent.  Lists have a flag, for
+ * NULL is an empty list. */
 #define QAPI_NO_FLAG SIZE_MAX
 
 /* A member of an object (bases' members included), or a branch of an alternate. */
@@ -36,7 +38,7 @@ typedef struct QapiMember {
     const char *name;         /* as users write it */
     const char *type;         /* name of the type in the schema */
     const char *doc;          /* the schema's text about it, one line; "" for none */
-    const QapiTypeInfo *info; /* the type; its members, where it is an object, are the nested options */
+    const QapiTypeInfo *info; /* the type; the members of an object are the nested options */
     bool optional;
     size_t offset;     /* in the C struct */
     size_t has_offset; /* of the has_ flag, or QAPI_NO_FLAG */
@@ -51,13 +53,14 @@ struct QapiTypeInfo {
     const char *name;
     const char *doc;
     QapiKind kind;
-    size_t size; /* of the C value; of the struct for objects, alternates and lists, which are held by pointer */
+    size_t size; /* of the C value; for objects, alternates and lists of the struct pointed to */
 
     /* objects and alternates */
     const QapiMember *members;
     size_t nr_members;
 
-    /* unions: @branches[tag value] is NULL where a value adds no members; alternates use only @tag_offset */
+    /* unions: @branches[tag value] is NULL where a value adds no members; alternates use only
+     * @tag_offset */
     const char *tag_name;
     const QapiTypeInfo *tag_info;
     size_t tag_offset;
@@ -90,19 +93,21 @@ const char *qapi_enum_str(const QapiTypeInfo *type, int value);
 int qapi_enum_lookup(const QapiTypeInfo *type, const char *name);
 
 /*
- * The value called @value, or -1 with the error "Parameter '@param' does not accept value '@value'".
+ * The value called @value, or -1 with the error "Parameter '@param' does not accept value
+ * '@value'".
  */
 int qapi_enum_parse(const QapiTypeInfo *type, const char *param, const char *value, Error **errp);
 
 /*
- * Free the value in the variable at @slot (for a list of strings, a `strList **`) with all it holds,
- * and set the variable to NULL or 0.
+ * Free the value in the variable at @slot (for a list of strings, a `strList **`) with all it
+ * holds, and set the variable to NULL or 0.
  */
 void qapi_free_value(const QapiTypeInfo *type, void *slot);
 
 /* The built-in types. */
-extern const QapiTypeInfo qapi_info_str, qapi_info_bool, qapi_info_int, qapi_info_int8, qapi_info_int16,
-    qapi_info_int32, qapi_info_int64, qapi_info_uint8, qapi_info_uint16, qapi_info_uint32,
-    qapi_info_uint64, qapi_info_size, qapi_info_number, qapi_info_null, qapi_info_any;
+extern const QapiTypeInfo qapi_info_str, qapi_info_bool, qapi_info_int, qapi_info_int8,
+    qapi_info_int16, qapi_info_int32, qapi_info_int64, qapi_info_uint8, qapi_info_uint16,
+    qapi_info_uint32, qapi_info_uint64, qapi_info_size, qapi_info_number, qapi_info_null,
+    qapi_info_any;
 
 #endif

@@ -26,12 +26,14 @@ class Condition:
                 raise SchemaError(place, f"condition '{spec}' is not the name of a macro")
             return
         if not isinstance(spec, dict) or len(spec) != 1:
-            raise SchemaError(place, "a condition is a string or an object with one of 'all', 'any', 'not'")
+            raise SchemaError(
+                place, f"a condition is a string or an object with one of 'all', 'any', 'not'")
         (operator, operand), = spec.items()
         if operator == 'not':
             self._check(operand, place)
         elif operator not in _JOIN:
-            raise SchemaError(place, f"'{operator}' is not an operator of conditions (all, any, not)")
+            raise SchemaError(
+                place, f"'{operator}' is not an operator of conditions (all, any, not)")
         elif not isinstance(operand, list) or not operand:
             raise SchemaError(place, f"'{operator}' takes a list that is not empty")
         else:

@@ -17,7 +17,8 @@ _BANNER = '''\
 
 
 class Target(NamedTuple):
-    """What the generated files are called: PREFIXqapi-PART.h in FOLDER (as #include names it), made from SCHEMA."""
+    """What the generated files are called: PREFIXqapi-PART.h in FOLDER (as #include names it),
+    made from SCHEMA."""
     prefix: str
     folder: str
     schema: str
@@ -40,19 +41,22 @@ class CWriter:
     def __init__(self, name, purpose, schema):
         self.name = name
         self._parts = [_BANNER.format(purpose=purpose, schema=schema)]
-        self._guard = 'GENERATED_' + re.sub(r'[^A-Za-z0-9]', '_', name).upper() if name.endswith('.h') else None
+        self._guard = None
+        if name.endswith('.h'):
+            self._guard = 'GENERATED_' + re.sub(r'[^A-Za-z0-9]', '_', name).upper()
         if self._guard:
             self._parts.append(f'#ifndef {self._guard}\n#define {self._guard}\n\n')
 
     def add(self, text, indent='', **names):
         """Append @text as whole lines; each <word> stands for the keyword argument of that name.
 
-        Text that begins with a line break is a block: what its lines are indented by in common is replaced by @indent.
+        Text that begins with a line break is a block: what its lines are indented by in common is
+        replaced by @indent.
         """
         if text.startswith('\n'):
             text = textwrap.indent(textwrap.dedent(text[1:]).rstrip(' '), indent)
         if names:
-            text = re.sub(r'<(\w+)>', lambda match: str(names.get(match.group(1), match.group())), text)
+            text = re.sub(r'<(\w+)>', lambda found: str(names.get(found[1], found[0])), text)
         self._parts.append(text if text.endswith('\n') else text + '\n')
 
     def blank(self):

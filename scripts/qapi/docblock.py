@@ -27,7 +27,8 @@ def one_line(lines):
 
 
 class DocBlock:
-    """symbol is None for a free-standing block; body, and the values of members and sections, are lists of lines."""
+    """symbol is None for a free-standing block; body, and the values of members and sections,
+    are lists of lines."""
 
     def __init__(self, lines, place):
         self.place = place

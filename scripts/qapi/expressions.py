@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shape of definitions: which keys each kind takes, and the rules for names.
 
-Turns the raw objects of the parser into lists of small records; what a type name refers to is not known here.
+Turns the raw objects of the parser into lists of small records; what a type name refers to is not
+known here.
 """
 
 import re

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PREFIXqapi-commands.h/.c: prototypes of the qmp_ functions, and the table that dispatch looks them up in.
+"""PREFIXqapi-commands.h/.c: prototypes of the qmp_ functions, and their table for dispatch.
 
-A function takes the members of 'data' in order (an optional scalar as has_x and x; what it is lent it must not
-keep), or one pointer where the command is boxed, and `Error **errp`.  It failed when it has set an error.
+A function takes the members of 'data' in order (an optional scalar as has_x and x; what it is lent
+it must not keep), or one pointer where the command is boxed, and `Error **errp`.  It failed when it
+has set an error.
 """
 
 from .names import c_name, c_string
@@ -107,12 +108,13 @@ class CommandsGenerator:
         for command in self.module.commands:
             arguments = f'&{command.arguments.info}' if command.arguments else 'NULL'
             returns = f'&{command.returns.info}' if command.returns else 'NULL'
+            coroutine = 'true' if command.coroutine else 'false'
             with out.guarded(command.condition):
                 out.add(f'    {{\n        .name = "{command.name}",\n'
                         f'        .doc = {c_string(one_line(command.doc.body))},\n'
                         f'        .marshal = marshal_{command.c_function},\n'
                         f'        .arguments = {arguments},\n        .returns = {returns},\n'
-                        f"        .coroutine = {'true' if command.coroutine else 'false'},\n    }},")
+                        f'        .coroutine = {coroutine},\n    }},')
         out.add('''
             };
 

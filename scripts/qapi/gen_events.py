@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PREFIXqapi-events.h/.c: one qapi_event_send_NAME() an event, with the members of its data as parameters."""
+"""PREFIXqapi-events.h/.c: one qapi_event_send_NAME() an event, with the members of its data as
+parameters."""
 
 from .names import c_name
 
@@ -40,7 +41,8 @@ class EventsGenerator:
             self.source.add(f'    qapi_event_emit_object("{event.name}", &{event.data.info}, arg);')
         elif members:
             self._fill(event.data, members)
-            self.source.add(f'    qapi_event_emit_object("{event.name}", &{event.data.info}, &event_);')
+            self.source.add(f'    qapi_event_emit_object("{event.name}", '
+                            f'&{event.data.info}, &event_);')
         else:
             self.source.add(f'    qapi_event_emit_object("{event.name}", NULL, NULL);')
         self.source.add('}')

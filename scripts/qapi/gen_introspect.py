@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PREFIXqapi-introspect.h/.c: the roots (commands and events) from which the run time tells query-qmp-schema its answer."""
+"""PREFIXqapi-introspect.h/.c: the roots (commands and events) from which the run time tells
+query-qmp-schema its answer."""
 
 from .names import c_name
 

@@ -20,7 +20,8 @@ def _indented(lines):
 class RstGenerator:
     def __init__(self, module, title):
         self.module = module
-        self.lines = ['.. SPDX-License-Identifier: GPL-2.0-or-later', '', title, '=' * len(title), '']
+        self.lines = ['.. SPDX-License-Identifier: GPL-2.0-or-later', '']
+        self._heading(title, '=')
 
     def generate(self):
         for item in self.module.texts:
@@ -47,8 +48,9 @@ class RstGenerator:
         self._heading(f'{item.name} ({kind})', '~')
         self.lines += [line.strip() for line in item.doc.body] + ['']
         self._condition(item)
-        describe = {model.Enum: self._enum, model.Object: self._object, model.Alternate: self._alternate,
-                    model.Command: self._command, model.Event: self._event}
+        describe = {model.Enum: self._enum, model.Object: self._object,
+                    model.Alternate: self._alternate, model.Command: self._command,
+                    model.Event: self._event}
         describe[type(item)](item)
         for section in SECTIONS:
             if section in item.doc.sections:
@@ -78,7 +80,8 @@ class RstGenerator:
             self.lines += [f'Has all members of {_type_text(item.base)}.', '']
         self._members(item, item.members)
         for branch in item.branches:
-            self.lines += [f'With ``{item.tag.name}`` = ``{branch.name}`` also those of {_type_text(branch.type)}.', '']
+            self.lines += [f'With ``{item.tag.name}`` = ``{branch.name}`` also those of '
+                           f'{_type_text(branch.type)}.', '']
 
     def _alternate(self, item):
         self._members(item, item.branches)

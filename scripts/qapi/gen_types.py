@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PREFIXqapi-types.h/.c: C types, and their descriptions (QapiTypeInfo) which drive visitors, help and introspection.
+"""PREFIXqapi-types.h/.c: C types, and their descriptions (QapiTypeInfo).
 
 What becomes what:
   enum       C enum with constants PREFIX_VALUE and PREFIX__MAX, `X_str()`
-  struct     C struct with the base's members first; scalars that are optional have a `has_x` before them,
-             other optional members are NULL when absent; an optional list is there when it is not empty or
-             `has_x` is set
+  struct     C struct with the base's members first; scalars that are optional have a `has_x` before
+             them, other optional members are NULL when absent; an optional list is there when it is
+             not empty or `has_x` is set
   union      the same, with a union `u` of the branches' structs, by value
   alternate  C struct with `type` (constants X_KIND_BRANCH) and a union `u`
   ['T']      singly linked list TList {next, value}
@@ -177,7 +177,8 @@ class TypesGenerator:
         out.add(f'static const QapiEnumValue values_{enum.name}[] = {{')
         for value in enum.values:
             with out.guarded(value.condition):
-                out.add(f'    [{enum.constant(value.name)}] = {{"{value.name}", {c_string(value.doc_text)}}},')
+                out.add(f'    [{enum.constant(value.name)}] = '
+                        f'{{"{value.name}", {c_string(value.doc_text)}}},')
         out.add('''
             };
 
@@ -233,12 +234,14 @@ class TypesGenerator:
                 .size = sizeof(<name>),
             ''', name=item.name, doc=_doc_text(item))
         if item.all_members:
-            out.add(f'    .members = members_{item.name},\n    .nr_members = ARRAY_SIZE(members_{item.name}),')
+            out.add(f'    .members = members_{item.name},\n'
+                    f'    .nr_members = ARRAY_SIZE(members_{item.name}),')
         if item.tag:
             out.add(f'    .tag_name = "{item.tag.name}",\n    .tag_info = &{item.tag.type.info},\n'
                     f'    .tag_offset = offsetof({item.name}, {c_name(item.tag.name)}),')
         if item.branches:
-            out.add(f'    .branches = branches_{item.name},\n    .nr_branches = ARRAY_SIZE(branches_{item.name}),\n'
+            out.add(f'    .branches = branches_{item.name},\n'
+                    f'    .nr_branches = ARRAY_SIZE(branches_{item.name}),\n'
                     f'    .branch_offset = offsetof({item.name}, u),')
         out.add('};')
 

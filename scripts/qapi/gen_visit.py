@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PREFIXqapi-visit.h/.c: typed fronts of the table-driven visitor, and conversions from and to JSON."""
+"""PREFIXqapi-visit.h/.c: typed fronts of the table-driven visitor, and conversions from and to
+JSON."""
 
 from . import model
 
@@ -9,7 +10,8 @@ class VisitGenerator:
         self.module = module
         self.types_header = target.header('types')
         self.header, self.source = target.writers(
-            'visit', 'Visit, read and write the types of the schema.', 'Typed fronts of the visitor core.')
+            'visit', 'Visit, read and write the types of the schema.',
+            'Typed fronts of the visitor core.')
 
     def generate(self):
         self.header.add('''
@@ -29,7 +31,8 @@ class VisitGenerator:
         return [self.header, self.source]
 
     def _visit(self, item, pointer):
-        signature = f'bool visit_type_{item.name}(Visitor *v, const char *name, {pointer}obj, Error **errp)'
+        signature = (f'bool visit_type_{item.name}(Visitor *v, const char *name, '
+                     f'{pointer}obj, Error **errp)')
         self.header.add(signature + ';')
         self.source.add('''
             <signature>

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cut a schema file into tokens.
 
-The notation is JSON with single-quoted strings.  A `#` starts a comment; a line that is exactly `##` opens
-a documentation block, which ends at the next such line and becomes one token.
+The notation is JSON with single-quoted strings.  A `#` starts a comment; a line that is exactly
+`##` opens a documentation block, which ends at the next such line and becomes one token.
 """
 
 import re

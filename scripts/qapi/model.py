@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a checked schema consists of: types, commands and events that refer to each other as objects.
+"""What a checked schema consists of: types, commands and events that refer to each other.
 
-Every type knows how C spells it: `c_type` for a member or variable, `info` for its run-time description.
-`json_kinds` is the set of kinds of JSON value it accepts, which tells the branches of an alternate apart.
+Every type knows how C spells it: `c_type` for a member or variable, `info` for its run-time
+description.  `json_kinds` is the set of kinds of JSON value it accepts, which tells the branches of
+an alternate apart.
 """
 
 from .condition import Condition
@@ -83,8 +84,8 @@ class Member(Entity):
 
     @property
     def has_flag(self):
-        """Whether C needs a has_NAME beside the member to say that it is there: NULL does for pointers, but
-        is also the empty list."""
+        """Whether C needs a has_NAME beside the member to say that it is there: NULL does for
+        pointers, but is also the empty list."""
         return self.optional and (not self.type.is_pointer or isinstance(self.type, List))
 
 

@@ -102,7 +102,8 @@ def _read_file(path, schema):
         token = reader.take('doc', '{')
         if token.kind == 'doc':
             if doc:
-                raise SchemaError(doc.place, f"no definition follows the documentation of '{doc.symbol}'")
+                raise SchemaError(
+                    doc.place, f"no definition follows the documentation of '{doc.symbol}'")
             doc = DocBlock(token.value, token.place)
             if not doc.symbol:
                 schema.items.append(doc)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From parsed files to a checked model: names are resolved and every rule that spans definitions is enforced."""
+"""From parsed files to a checked model: names are resolved and every rule that spans
+definitions is enforced."""
 
 from . import expressions, model
 from .condition import Condition
@@ -10,7 +11,8 @@ from .source import SchemaError
 
 
 class Module:
-    """The result.  types: schema-defined, in order of definition; implicit: made up for inline data;
+    """The result.  types: schema-defined, in order of definition; implicit: made up for
+    inline data;
     texts: everything in file order, for the reference: Entity and free-standing DocBlock."""
 
     def __init__(self):
@@ -46,7 +48,8 @@ class _Builder:
         if not doc:
             raise SchemaError(expr.place, f"{kind} '{name}' is not documented")
         if doc.symbol != name:
-            raise SchemaError(doc.place, f"documentation of '{doc.symbol}' stands before {kind} '{name}'")
+            raise SchemaError(
+                doc.place, f"documentation of '{doc.symbol}' stands before {kind} '{name}'")
         entity = (name, expr.place, doc, Condition(expr.get('if'), expr.place))
         thing = getattr(self, '_add_' + kind)(expr, entity)
         self.module.texts.append(thing)
@@ -166,7 +169,9 @@ class _Builder:
         expressions.check_type_name(spec, owner.place)
         found = self._type(spec, owner.place, owner.name)
         if not isinstance(found, model.Object):
-            raise SchemaError(owner.place, f"'{role}' of '{owner.name}' must be a struct or union, not '{found.name}'")
+            raise SchemaError(
+                owner.place,
+                f"'{role}' of '{owner.name}' must be a struct or union, not '{found.name}'")
         return found
 
     def _resolve_object(self, item, users):
@@ -178,16 +183,19 @@ class _Builder:
         if item.base_spec is not None:
             item.base = self._object(item.base_spec, item, 'base')
             if item.base.discriminator:
-                raise SchemaError(item.place, f"'base' of '{item.name}' cannot be the union '{item.base.name}'")
+                raise SchemaError(
+                    item.place, f"'base' of '{item.name}' cannot be the union '{item.base.name}'")
             self._resolve_object(item.base, users + (item,))
             inherited = item.base.all_members
         taken = {member.name for member in inherited}
         for member in item.members:
             if member.name in taken:
-                raise SchemaError(member.place, f"'{member.name}' of '{item.name}' is already in its base")
+                raise SchemaError(
+                    member.place, f"'{member.name}' of '{item.name}' is already in its base")
             member.type = self._type(member.type_spec, member.place, item.name)
             if member.type.name == 'null':
-                raise SchemaError(member.place, f"'{member.name}' of '{item.name}' cannot be 'null'")
+                raise SchemaError(
+                    member.place, f"'{member.name}' of '{item.name}' cannot be 'null'")
         item.all_members = inherited + item.members
         if item.discriminator is not None:
             self._resolve_branches(item, users + (item,))
@@ -195,34 +203,45 @@ class _Builder:
     def _resolve_branches(self, item, users):
         tags = [member for member in item.all_members if member.name == item.discriminator]
         if not tags:
-            raise SchemaError(item.place, f"discriminator '{item.discriminator}' is not in the base of '{item.name}'")
+            raise SchemaError(
+                item.place,
+                f"discriminator '{item.discriminator}' is not in the base of '{item.name}'")
         item.tag = tags[0]
         if not isinstance(item.tag.type, model.Enum) or item.tag.optional or item.tag.condition:
-            raise SchemaError(item.place, f"discriminator '{item.tag.name}' of '{item.name}' must be an "
-                              "enum that is neither optional nor conditional")
+            raise SchemaError(
+                item.place,
+                f"discriminator '{item.tag.name}' of '{item.name}' must be an enum that is neither"
+                " optional nor conditional")
         if any(member.name == 'u' for member in item.all_members):
             raise SchemaError(item.place, f"union '{item.name}' cannot have a member 'u'")
         known = {value.name: value for value in item.tag.type.values}
         taken = {member.name for member in item.all_members}
         for branch in item.branches:
             if branch.name not in known:
-                raise SchemaError(branch.place, f"branch '{branch.name}' of '{item.name}' is not a value of "
-                                  f"'{item.tag.type.name}'")
+                raise SchemaError(
+                    branch.place,
+                    f"branch '{branch.name}' of '{item.name}' is not a value of "
+                    f"'{item.tag.type.name}'")
             if not branch.condition:
                 branch.condition = known[branch.name].condition
             branch.type = self._type(branch.type_spec, branch.place, item.name)
             if not isinstance(branch.type, model.Object):
-                raise SchemaError(branch.place, f"branch '{branch.name}' of '{item.name}' must be a struct or union")
+                raise SchemaError(
+                    branch.place,
+                    f"branch '{branch.name}' of '{item.name}' must be a struct or union")
             if branch.type in users:
-                raise SchemaError(branch.place, f"branch '{branch.name}' of '{item.name}' contains itself")
+                raise SchemaError(
+                    branch.place, f"branch '{branch.name}' of '{item.name}' contains itself")
             self._resolve_object(branch.type, users)
             self._check_collisions(item, branch, branch.type, taken)
 
     def _check_collisions(self, item, branch, variant, taken):
         for member in variant.all_members:
             if member.name in taken:
-                raise SchemaError(branch.place, f"'{member.name}' of branch '{branch.name}' is already in the "
-                                  f"base of '{item.name}'")
+                raise SchemaError(
+                    branch.place,
+                    f"'{member.name}' of branch '{branch.name}' is already in the base of "
+                    f"'{item.name}'")
         for inner in variant.branches:
             self._check_collisions(item, inner, inner.type, taken)
 
@@ -232,13 +251,19 @@ class _Builder:
         for branch in item.branches:
             branch.type = self._type(branch.type_spec, branch.place, item.name)
             if isinstance(branch.type, model.Alternate) or branch.type.name == 'any':
-                raise SchemaError(branch.place, f"branch '{branch.name}' of '{item.name}' cannot have the type "
-                                  f"'{branch.type.name}'")
+                raise SchemaError(
+                    branch.place,
+                    f"branch '{branch.name}' of '{item.name}' cannot have the type "
+                    f"'{branch.type.name}'")
             # Values on a command line are all strings, so only one branch may take scalars.
-            kind = 'scalar' if branch.type.json_kinds & model.SCALAR_KINDS else min(branch.type.json_kinds)
+            kind = min(branch.type.json_kinds)
+            if kind in model.SCALAR_KINDS:
+                kind = 'scalar'
             if kind in seen:
-                raise SchemaError(branch.place, f"branches '{seen[kind]}' and '{branch.name}' of '{item.name}' "
-                                  "cannot be told apart")
+                raise SchemaError(
+                    branch.place,
+                    f"branches '{seen[kind]}' and '{branch.name}' of '{item.name}' cannot be told "
+                    "apart")
             seen[kind] = branch.name
             kinds |= branch.type.json_kinds
         item.json_kinds = frozenset(kinds)
@@ -253,12 +278,15 @@ class _Builder:
     def _resolve_command(self, command):
         command.arguments = self._object(command.arguments, command, 'data')
         if command.arguments and command.arguments.discriminator and not command.boxed:
-            raise SchemaError(command.place, f"command '{command.name}' takes a union and must be boxed")
+            raise SchemaError(
+                command.place, f"command '{command.name}' takes a union and must be boxed")
         if command.returns is not None:
             expressions.check_type_name(command.returns, command.place)
             command.returns = self._type(command.returns, command.place, command.name)
             if command.returns.name == 'null' or isinstance(command.returns, model.Alternate):
-                raise SchemaError(command.place, f"command '{command.name}' cannot return '{command.returns.name}'")
+                raise SchemaError(
+                    command.place,
+                    f"command '{command.name}' cannot return '{command.returns.name}'")
 
 
 def build(path):

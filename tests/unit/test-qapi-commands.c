@@ -79,8 +79,8 @@ static void check_dispatch(const char *request, const char *expected)
 
 static void check_refused(const char *request, const char *message)
 {
-    g_autofree char *expected = g_strdup_printf(
-        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}}", message);
+    g_autofree char *expected =
+        g_strdup_printf("{\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}}", message);
     json_t *request_json = parse(request);
     json_t *response = qmp_dispatch(&test_qmp_commands, request_json);
     json_t *expected_json = json_loads(expected, 0, NULL);
@@ -109,17 +109,21 @@ static void test_call(void)
 static void test_refusals(void)
 {
     check_dispatch("{'execute': 'nope', 'id': 7}",
-                   "{'error': {'class': 'CommandNotFound', 'desc': 'The command nope has not been found'}, 'id': 7}");
+                   "{'error': {'class': 'CommandNotFound', 'desc': 'The command nope has not been "
+                   "found'}, 'id': 7}");
     check_refused("{'execute': 'add', 'arguments': {'a': -1}}", "a is negative");
     check_refused("{'execute': 'add'}", "Parameter 'a' is missing");
-    check_refused("{'execute': 'add', 'arguments': {'a': 1, 'c': 1}}", "Parameter 'c' is unexpected");
-    check_refused("{'execute': 'do-nothing', 'arguments': {'c': 1}}", "Parameter 'c' is unexpected");
+    check_refused("{'execute': 'add', 'arguments': {'a': 1, 'c': 1}}",
+                  "Parameter 'c' is unexpected");
+    check_refused("{'execute': 'do-nothing', 'arguments': {'c': 1}}",
+                  "Parameter 'c' is unexpected");
     check_refused("{'execute': 'shape_echo', 'arguments': {'type': 'x'}}",
                   "Parameter 'type' does not accept value 'x'");
     check_refused("[]", "QMP input must be a JSON object");
     check_refused("{}", "QMP input lacks member 'execute'");
     check_refused("{'execute': 5}", "QMP input member 'execute' must be a string");
-    check_refused("{'execute': 'add', 'arguments': []}", "QMP input member 'arguments' must be an object");
+    check_refused("{'execute': 'add', 'arguments': []}",
+                  "QMP input member 'arguments' must be an object");
     check_refused("{'execute': 'add', 'extra': 1}", "QMP input member 'extra' is unexpected");
 }
 
@@ -167,7 +171,8 @@ static json_t *entity(json_t *entities, const char *name)
     size_t i;
     json_t *value;
 
-    json_array_foreach(entities, i, value) {
+    json_array_foreach(entities, i, value)
+    {
         if (!strcmp(json_string_value(json_object_get(value, "name")), name)) {
             return value;
         }
@@ -210,7 +215,8 @@ static void test_query_schema(void)
     json_t *value;
 
     g_assert_cmpuint(json_array_size(entities), >, 20);
-    json_array_foreach(entities, i, value) {
+    json_array_foreach(entities, i, value)
+    {
         const char *name = json_string_value(json_object_get(value, "name"));
 
         g_assert_true(g_hash_table_add(names, (gpointer)name));
@@ -222,9 +228,10 @@ static void test_query_schema(void)
 
 static void test_block_options(void)
 {
-    json_t *tree = parse("{'driver': 'qcow2', 'file': {'driver': 'file', 'filename': 'a', 'aio': 'io_uring'},"
-                         " 'overlap-check': 'none', 'backing': null, 'cache': {'direct': 'on'},"
-                         " 'l2-cache-size': '1M', 'read-only': true}");
+    json_t *tree =
+        parse("{'driver': 'qcow2', 'file': {'driver': 'file', 'filename': 'a', 'aio': 'io_uring'},"
+              " 'overlap-check': 'none', 'backing': null, 'cache': {'direct': 'on'},"
+              " 'l2-cache-size': '1M', 'read-only': true}");
     g_autoptr(BlockdevOptions) options = qapi_BlockdevOptions_from_keyval(tree, NULL);
     BlockdevOptionsQcow2 *qcow2 = &options->u.qcow2;
 

@@ -22,7 +22,8 @@ static json_t *parse(const char *text)
 typedef bool Reader(const QapiTypeInfo *type, json_t *json, void *slot, Error **errp);
 
 /* What is read from @text comes out as @expected. */
-static void check_read(Reader *read, const QapiTypeInfo *type, const char *text, const char *expected)
+static void check_read(Reader *read, const QapiTypeInfo *type, const char *text,
+                       const char *expected)
 {
     json_t *json = parse(text);
     json_t *expected_json = parse(expected);
@@ -54,7 +55,8 @@ static void check_keyval(const QapiTypeInfo *type, const char *text, const char 
     check_read(qapi_from_keyval, type, text, expected);
 }
 
-static void check_error(Reader *read, const QapiTypeInfo *type, const char *text, const char *message)
+static void check_error(Reader *read, const QapiTypeInfo *type, const char *text,
+                        const char *message)
 {
     json_t *json = parse(text);
     void *obj = NULL;
@@ -80,18 +82,19 @@ static void check_keyval_error(const QapiTypeInfo *type, const char *text, const
 static void test_round_trip(void)
 {
     check_json(&qapi_info_Scalars, "{}");
-    check_json(&qapi_info_Scalars,
-               "{'str': 'x', 'bool': true, 'int': -5, 'int8': -128, 'int16': -32768, 'int32': -2147483648,"
-               " 'int64': -9223372036854775808, 'uint8': 255, 'uint16': 65535, 'uint32': 4294967295,"
-               " 'uint64': 9223372036854775807, 'size': 0, 'number': 1.5, 'colour': 'dark-green',"
-               " 'any': {'a': [1, null]}}");
+    check_json(
+        &qapi_info_Scalars,
+        "{'str': 'x', 'bool': true, 'int': -5, 'int8': -128, 'int16': -32768, 'int32': -2147483648,"
+        " 'int64': -9223372036854775808, 'uint8': 255, 'uint16': 65535, 'uint32': 4294967295,"
+        " 'uint64': 9223372036854775807, 'size': 0, 'number': 1.5, 'colour': 'dark-green',"
+        " 'any': {'a': [1, null]}}");
     check_json(&qapi_info_Derived,
                "{'id': 'a', 'default': 3, 'names': ['x', 'y'], 'small': [], 'shown': 's',"
                " 'children': [{'id': 'b', 'names': []}, {'id': 'c', 'scalars': {'int': 1}}]}");
     check_json(&qapi_info_Empty, "{}");
     check_json(&qapi_info_Shape, "{'type': 'point', 'label': 'origin'}");
-    check_json(&qapi_info_Shape,
-               "{'type': 'nested', 'inside': {'type': 'nested', 'inside': {'type': 'round', 'radius': 7}}}");
+    check_json(&qapi_info_Shape, "{'type': 'nested', 'inside': {'type': 'nested', 'inside': "
+                                 "{'type': 'round', 'radius': 7}}}");
     check_json(&qapi_info_strList, "['a', 'b']");
     check_json(&qapi_info_ShapeList, "[{'type': 'point'}, {'type': 'round', 'radius': 0}]");
 }
@@ -106,14 +109,16 @@ static void test_alternate(void)
                      "Invalid parameter type for 'shape', expected: ShapeRef");
     check_json_error(&qapi_info_Picture, "{'shape': null, 'limit': '4'}",
                      "Invalid parameter type for 'limit', expected: Limit");
-    check_keyval(&qapi_info_Picture, "{'shape': 'n', 'limit': '0x10'}", "{'shape': 'n', 'limit': 16}");
+    check_keyval(&qapi_info_Picture, "{'shape': 'n', 'limit': '0x10'}",
+                 "{'shape': 'n', 'limit': 16}");
     check_keyval(&qapi_info_Picture, "{'shape': {'type': 'round', 'radius': '9'}, 'limit': 3}",
                  "{'shape': {'type': 'round', 'radius': 9}, 'limit': 3}");
 }
 
 static void test_c_side(void)
 {
-    json_t *json = parse("{'type': 'nested', 'label': 'l', 'inside': {'type': 'round', 'radius': 7}}");
+    json_t *json =
+        parse("{'type': 'nested', 'label': 'l', 'inside': {'type': 'round', 'radius': 7}}");
     g_autoptr(Shape) shape = qapi_Shape_from_json(json, NULL);
 
     json_decref(json);
@@ -136,7 +141,8 @@ static void test_c_side(void)
 static void test_build_by_hand(void)
 {
     strList *names = NULL, **tail = &names;
-    Derived derived = {.id = (char *)"by\xff" "hand"};
+    Derived derived = {.id = (char *)"by\xff"
+                                     "hand"};
     json_t *json, *expected = parse("{'id': 'by\\ufffdhand', 'names': ['one', 'two']}");
 
     QAPI_LIST_APPEND(tail, g_strdup("one"));
@@ -167,14 +173,16 @@ static void test_missing_and_unexpected(void)
     check_json_error(derived, "{}", "Parameter 'id' is missing");
     check_json_error(derived, "{'id': 'a', 'x': 1}", "Parameter 'x' is unexpected");
     check_json_error(derived, "{'id': 'a', 'hidden': 'x'}", "Parameter 'hidden' is unexpected");
-    check_json_error(derived, "{'id': 'a', 'scalars': {'y': 1}}", "Parameter 'scalars.y' is unexpected");
+    check_json_error(derived, "{'id': 'a', 'scalars': {'y': 1}}",
+                     "Parameter 'scalars.y' is unexpected");
     check_json_error(derived, "{'id': 'a', 'children': [{'id': 'b'}, {'names': ['x']}]}",
                      "Parameter 'children[1].id' is missing");
     check_keyval_error(derived, "{'id': 'a', 'children': [{'id': 'b'}, {}]}",
                        "Parameter 'children.1.id' is missing");
     check_json_error(&qapi_info_Shape, "{'label': 'x'}", "Parameter 'type' is missing");
     check_json_error(&qapi_info_Shape, "{'type': 'round'}", "Parameter 'radius' is missing");
-    check_json_error(&qapi_info_Shape, "{'type': 'point', 'radius': 1}", "Parameter 'radius' is unexpected");
+    check_json_error(&qapi_info_Shape, "{'type': 'point', 'radius': 1}",
+                     "Parameter 'radius' is unexpected");
     check_json_error(&qapi_info_Picture, "{'shape': {'type': 'nested', 'inside': {}}}",
                      "Parameter 'shape.inside.type' is missing");
 }
@@ -305,7 +313,8 @@ static void test_deep_nesting(void)
         g_string_prepend(text, "{'type': 'nested', 'inside': ");
         g_string_append_c(text, '}');
     }
-    check_json_error(&qapi_info_Shape, text->str, "Parameters are nested more than 256 levels deep");
+    check_json_error(&qapi_info_Shape, text->str,
+                     "Parameters are nested more than 256 levels deep");
     g_string_free(text, TRUE);
 }
 
@@ -317,7 +326,8 @@ static void test_every_broken_document(void)
     const char *key;
     json_t *value;
 
-    json_object_foreach(good, key, value) {
+    json_object_foreach(good, key, value)
+    {
         json_t *broken = json_deep_copy(good);
         Error *err = NULL;
 
@@ -353,7 +363,8 @@ static void test_enum(void)
 
     g_assert_cmpint(COLOUR__MAX, ==, 3);
     g_assert_cmpstr(Colour_str(COLOUR_1_BLUE), ==, "1-blue");
-    g_assert_cmpint(qapi_enum_parse(&qapi_info_Colour, "c", "dark-green", &err), ==, COLOUR_DARK_GREEN);
+    g_assert_cmpint(qapi_enum_parse(&qapi_info_Colour, "c", "dark-green", &err), ==,
+                    COLOUR_DARK_GREEN);
     g_assert_null(err);
     g_assert_cmpint(qapi_enum_parse(&qapi_info_Colour, "c", "pink", &err), ==, -1);
     g_assert_cmpstr(error_get_pretty(err), ==, "Parameter 'c' does not accept value 'pink'");
@@ -381,7 +392,8 @@ int main(int argc, char **argv)
     g_test_add_func("/qapi/visit/members-arrive-in-c", test_c_side);
     g_test_add_func("/qapi/visit/values-made-in-c-are-written", test_build_by_hand);
     g_test_add_func("/qapi/visit/unsigned-above-int64-is-a-real", test_large_unsigned_output);
-    g_test_add_func("/qapi/visit/missing-and-unexpected-are-named-by-path", test_missing_and_unexpected);
+    g_test_add_func("/qapi/visit/missing-and-unexpected-are-named-by-path",
+                    test_missing_and_unexpected);
     g_test_add_func("/qapi/visit/json-types-are-strict", test_strict_types);
     g_test_add_func("/qapi/visit/integers-fit-their-width", test_integer_ranges);
     g_test_add_func("/qapi/visit/keyval-strings-become-scalars", test_keyval_values);
