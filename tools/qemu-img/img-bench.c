@@ -278,24 +278,11 @@ enum {
     OPTION_IMAGE_OPTS,
 };
 
-static bool bench_parse_number(const char *what, int64_t min, int64_t max, int64_t *value)
-{
-    Error *err = NULL;
-    int64_t number = parse_size_arg(what, optarg, min, max, &err);
-
-    if (err) {
-        error_report_err(err);
-        return false;
-    }
-    *value = number;
-    return true;
-}
-
 static bool bench_parse_int(const char *what, int min, int *value)
 {
     int64_t number;
 
-    if (!bench_parse_number(what, min, INT_MAX, &number)) {
+    if (!img_parse_size(what, min, INT_MAX, &number)) {
         return false;
     }
     *value = number;
@@ -320,7 +307,7 @@ static bool bench_parse_option(int c, BenchArgs *args)
 
     switch (c) {
     case 'c':
-        return bench_parse_number("request count", 0, INT_MAX, &bench->count);
+        return img_parse_size("request count", 0, INT_MAX, &bench->count);
     case 'd':
         return bench_parse_int("queue depth", 1, &bench->depth);
     case 'f':
@@ -332,14 +319,14 @@ static bool bench_parse_option(int c, BenchArgs *args)
         args->image.flags |= BDRV_O_NOCACHE;
         return true;
     case 'o':
-        return bench_parse_number("offset", 0, INT64_MAX, &bench->offset);
+        return img_parse_size("offset", 0, INT64_MAX, &bench->offset);
     case 'q':
         args->is_quiet = true;
         return true;
     case 's':
         return bench_parse_int("buffer size", 1, &bench->bufsize);
     case 'S':
-        return bench_parse_number("step size", 0, INT_MAX, &args->step);
+        return img_parse_size("step size", 0, INT_MAX, &args->step);
     case 't':
         if (!tool_image_set_cache(&args->image, optarg)) {
             error_report("Invalid cache mode: %s", optarg);
@@ -354,7 +341,7 @@ static bool bench_parse_option(int c, BenchArgs *args)
         args->image.flags |= BDRV_O_RDWR;
         return true;
     case OPTION_PATTERN:
-        if (!bench_parse_number("pattern byte", 0, 255, &pattern)) {
+        if (!img_parse_size("pattern byte", 0, 255, &pattern)) {
             return false;
         }
         bench->pattern = pattern;

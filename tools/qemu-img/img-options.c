@@ -4,6 +4,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "tools/qemu-img/qemu-img.h"
 
@@ -70,6 +71,26 @@ bool img_parse_output(const char *arg, ImgOutputFormat *format)
         return false;
     }
     return true;
+}
+
+bool img_parse_size(const char *what, int64_t min, int64_t max, int64_t *value)
+{
+    Error *err = NULL;
+    int64_t number = parse_size_arg(what, optarg, min, max, &err);
+
+    if (err) {
+        error_report_err(err);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+void img_print_json(const json_t *object)
+{
+    g_autofree char *text = json_dumps(object, JSON_INDENT(4) | JSON_ENCODE_ANY);
+
+    printf("%s\n", text);
 }
 
 const char *img_single_operand(const ImgCommand *command, int argc, char **argv)

@@ -225,19 +225,6 @@ static bool zone_parse_verb(const ImgCommand *command, const char *name, ZoneArg
     return false;
 }
 
-static bool zone_parse_number(const char *what, int64_t min, int64_t *value)
-{
-    Error *err = NULL;
-    int64_t number = parse_size_arg(what, optarg, min, INT64_MAX, &err);
-
-    if (err) {
-        error_report_err(err);
-        return false;
-    }
-    *value = number;
-    return true;
-}
-
 enum {
     OPTION_OUTPUT = 256,
     OPTION_IMAGE_OPTS,
@@ -250,12 +237,12 @@ static bool zone_parse_option(int c, ZoneArgs *args)
         args->is_all = true;
         return true;
     case 'c':
-        return zone_parse_number("number of zones", 1, &args->count);
+        return img_parse_size("number of zones", 1, UINT32_MAX, &args->count);
     case 'f':
         args->image.format = optarg;
         return true;
     case 'o':
-        return zone_parse_number("offset", 0, &args->offset);
+        return img_parse_size("offset", 0, INT64_MAX, &args->offset);
     case 'q':
         args->is_quiet = true;
         return true;

@@ -50,6 +50,15 @@ int img_getopt(const ImgCommand *command, int argc, char **argv, const char *sho
 bool img_parse_output(const char *arg, ImgOutputFormat *format);
 
 /*
+ * Parse the argument of the current option as a size or number of @what, within [@min, @max].
+ * False (reported) where it is none.
+ */
+bool img_parse_size(const char *what, int64_t min, int64_t max, int64_t *value);
+
+/* Print @object to stdout, indented by four, as all JSON output of the tools that is meant to be read by people too. */
+void img_print_json(const json_t *object);
+
+/*
  * The one operand (FILE) that a command takes; NULL (reported) when it is missing or more follow.
  */
 const char *img_single_operand(const ImgCommand *command, int argc, char **argv);

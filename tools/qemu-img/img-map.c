@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qemu-img map: which parts of a disk are stored where.
+ */
+#include "qemu/osdep.h"
+
+#include "block/block_int.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "tools/qemu-img/qemu-img.h"
+
+/* A stretch of the disk that is alike throughout. */
+typedef struct MapExtent {
+    int64_t start;
+    int64_t length;
+    int64_t offset; /* in @file, if @has_offset */
+    bool has_offset, is_present, is_zero, is_data, is_compressed;
+    int depth;
+    BlockDriverState *file;
+} MapExtent;
+
+typedef struct MapArgs {
+    ToolImage image;
+    ImgOutputFormat output;
+    int64_t start;
+    int64_t max_length; /* -1: to the end */
+} MapArgs;
+
+typedef struct MapQuery {
+    BlockDriverState *bs;
+    int64_t offset;
+    int64_t bytes;
+    MapExtent extent;
+} MapQuery;
+
+static int coroutine_fn map_query_entry(void *opaque)
+{
+    MapQuery *query = opaque;
+    MapExtent *extent = &query->extent;
+    int64_t map = 0;
+    BlockDriverState *file = NULL;
+    int ret = bdrv_co_block_status(query->bs, query->offset, query->bytes, &extent->length, &map,
+                                   &file);
+
+    if (ret < 0) {
+        return ret;
+    }
+    extent->start = query->offset;
+    extent->has_offset = ret & BDRV_BLOCK_OFFSET_VALID;
+    extent->offset = map;
+    extent->file = file;
+    extent->is_present = ret & BDRV_BLOCK_ALLOCATED;
+    extent->is_zero = ret & BDRV_BLOCK_ZERO;
+    extent->is_data = ret & BDRV_BLOCK_DATA;
+    extent->is_compressed = ret & BDRV_BLOCK_COMPRESSED;
+    if (!extent->is_present) {
+        extent->is_zero = true;
+    }
+    return 0;
+}
+
+static bool map_can_merge(const MapExtent *a, const MapExtent *b)
+{
+    return a->is_present == b->is_present && a->is_zero == b->is_zero &&
+           a->is_data == b->is_data && a->is_compressed == b->is_compressed &&
+           a->depth == b->depth && a->file == b->file && a->has_offset == b->has_offset &&
+           (!a->has_offset || a->offset + a->length == b->offset);
+}
+
+/* ---- output ---- */
+
+static const char *map_bool(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static void map_print_json(const MapExtent *extent, bool is_first)
+{
+    printf("%s{ \"start\": %" PRId64 ", \"length\": %" PRId64 ", \"depth\": %d, \"present\": %s, "
+           "\"zero\": %s, \"data\": %s, \"compressed\": %s",
+           is_first ? "[" : ",\n", extent->start, extent->length, extent->depth,
+           map_bool(extent->is_present), map_bool(extent->is_zero), map_bool(extent->is_data),
+           map_bool(extent->is_compressed));
+    if (extent->has_offset) {
+        printf(", \"offset\": %" PRId64, extent->offset);
+    }
+    printf("}");
+}
+
+/* False where a data extent has no place that could be printed. */
+static bool map_print_human(const MapExtent *extent)
+{
+    if (!extent->is_data || extent->is_zero) {
+        return true;
+    }
+    if (!extent->has_offset || extent->is_compressed) {
+        error_report("File contains external, encrypted or compressed clusters.");
+        return false;
+    }
+    printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", extent->start, extent->length,
+           extent->offset, extent->file ? extent->file->filename : "");
+    return true;
+}
+
+static bool map_print(const MapArgs *args, const MapExtent *extent, bool is_first)
+{
+    if (args->output == IMG_OUTPUT_JSON) {
+        map_print_json(extent, is_first);
+        return true;
+    }
+    return map_print_human(extent);
+}
+
+/* ---- the map ---- */
+
+static int map_image(const MapArgs *args, BlockBackend *blk)
+{
+    int64_t length = blk_getlength(blk);
+    MapQuery query = {.bs = blk_bs(blk), .offset = args->start};
+    MapExtent current = {0};
+    bool has_current = false, is_first = true;
+    int64_t end;
+
+    if (length < 0) {
+        error_report("Could not get the length of the image: %s", strerror(-length));
+        return 1;
+    }
+    end = args->max_length < 0 ? length : MIN(length, args->start + args->max_length);
+    if (args->output == IMG_OUTPUT_HUMAN) {
+        printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+    }
+
+    while (query.offset < end) {
+        int ret;
+
+        query.bytes = end - query.offset;
+        ret = bdrv_run_co(blk_get_aio_context(blk), map_query_entry, &query);
+        if (ret < 0) {
+            error_report("Failed to read the map at offset %" PRId64 ": %s", query.offset,
+                         strerror(-ret));
+            return 1;
+        }
+        query.offset += query.extent.length;
+        if (has_current && map_can_merge(&current, &query.extent)) {
+            current.length += query.extent.length;
+            continue;
+        }
+        if (has_current) {
+            if (!map_print(args, &current, is_first)) {
+                return 1;
+            }
+            is_first = false;
+        }
+        current = query.extent;
+        has_current = true;
+    }
+
+    /* An empty disk is shown as one extent of nothing. */
+    if (!map_print(args, &current, is_first)) {
+        return 1;
+    }
+    if (args->output == IMG_OUTPUT_JSON) {
+        printf("]\n");
+    }
+    return 0;
+}
+
+/* ---- command line ---- */
+
+enum {
+    OPTION_OUTPUT = 256,
+    OPTION_IMAGE_OPTS,
+};
+
+static bool map_parse_option(int c, MapArgs *args)
+{
+    switch (c) {
+    case 'f':
+        args->image.format = optarg;
+        return true;
+    case 's':
+        return img_parse_size("start offset", 0, INT64_MAX, &args->start);
+    case 'l':
+        return img_parse_size("max length", 0, INT64_MAX, &args->max_length);
+    case 'U':
+        args->image.force_share = true;
+        return true;
+    case OPTION_OUTPUT:
+        return img_parse_output(optarg, &args->output);
+    case OPTION_IMAGE_OPTS:
+        args->image.is_image_opts = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int map_run(const ImgCommand *command, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"format", required_argument, NULL, 'f'},
+        {"start-offset", required_argument, NULL, 's'},
+        {"max-length", required_argument, NULL, 'l'},
+        {"force-share", no_argument, NULL, 'U'},
+        {"output", required_argument, NULL, OPTION_OUTPUT},
+        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
+        {0},
+    };
+    MapArgs args = {.max_length = -1};
+    g_autoptr(BlockBackend) blk = NULL;
+    Error *err = NULL;
+    int c;
+
+    while ((c = img_getopt(command, argc, argv, "f:s:l:U", options)) != -1) {
+        if (c == 'h') {
+            return img_print_help(command);
+        }
+        if (!map_parse_option(c, &args)) {
+            return 1;
+        }
+    }
+    args.image.filename = img_single_operand(command, argc, argv);
+    if (!args.image.filename) {
+        return 1;
+    }
+    if (args.max_length > INT64_MAX - args.start) {
+        args.max_length = -1;
+    }
+    blk = tool_image_open(&args.image, &err);
+    if (!blk) {
+        error_report_err(err);
+        return 1;
+    }
+    return map_image(&args, blk);
+}
+
+const ImgCommand img_map_command = {
+    .name = "map",
+    .run = map_run,
+    .summary = "Show where the data of an image is stored",
+    .synopsis = "[-f FMT | --image-opts] [-s OFFSET] [-l LENGTH] [--output FORMAT] [-U] FILE",
+    .help = "  -f, --format FMT           format of the image (default: probe)\n"
+            "  --image-opts               FILE is an option string\n"
+            "  -s, --start-offset OFFSET  where to begin (default: 0)\n"
+            "  -l, --max-length LENGTH    how far to go (default: to the end)\n"
+            "  --output FORMAT            human or json\n"
+            "  -U, --force-share          open even where others write\n",
+};
