@@ -9,8 +9,6 @@
 
 #include "qemu/coroutine_int.h"
 
-void coroutine_first_step(void);
-
 G_STATIC_ASSERT(offsetof(CoroutinePlace, stack_pointer) == 0);
 G_STATIC_ASSERT(offsetof(CoroutinePlace, resume_address) == 8);
 G_STATIC_ASSERT(offsetof(CoroutinePlace, frame_pointer) == 16);
@@ -46,12 +44,3 @@ __asm__(".text\n"
         ".cfi_endproc\n\t"
         ".size coroutine_first_step, . - coroutine_first_step\n");
 #endif
-
-void coroutine_place_init(Coroutine *co)
-{
-    char *top = (char *)coroutine_stack_bottom(co) + coroutine_stack_size(co);
-
-    co->own.stack_pointer = (void *)ROUND_DOWN((uintptr_t)top, 16);
-    co->own.resume_address = (void *)coroutine_first_step;
-    co->own.frame_pointer = co;
-}

@@ -33,6 +33,18 @@ static inline __attribute__((always_inline)) void coroutine_place_switch(Corouti
                        "memory");
 }
 
+static inline __attribute__((always_inline, noreturn)) void
+coroutine_place_leave_for(CoroutinePlace *load)
+{
+    __asm__ volatile("movq 0(%%rsi), %%rsp\n\t"
+                     "movq 16(%%rsi), %%rbp\n\t"
+                     "jmpq *8(%%rsi)"
+                     :
+                     : "S"(load)
+                     : "memory");
+    __builtin_unreachable();
+}
+
 #elif defined(__aarch64__)
 
 /* hint #36 is "bti j": a landing pad for the branch, and nothing on older processors. */
@@ -62,8 +74,51 @@ static inline __attribute__((always_inline)) void coroutine_place_switch(Corouti
                        "v30", "v31", "cc", "memory");
 }
 
+static inline __attribute__((always_inline, noreturn)) void
+coroutine_place_leave_for(CoroutinePlace *load)
+{
+    register CoroutinePlace *to __asm__("x1") = load;
+
+    __asm__ volatile("ldp x10, x9, [x1]\n\t"
+                     "ldr x29, [x1, #16]\n\t"
+                     "mov sp, x10\n\t"
+                     "br x9"
+                     :
+                     : "r"(to)
+                     : "memory");
+    __builtin_unreachable();
+}
+
 #else
 #error "no stack switch for this processor: configure with -Dcoroutine_backend=ucontext"
 #endif
+
+/* Of util/coroutine-asm.c: calls coroutine_main() with what it finds in the frame pointer. */
+void coroutine_first_step(void);
+
+/* The stack ends where the Coroutine begins. */
+static inline void coroutine_place_init(Coroutine *co)
+{
+    co->own.stack_pointer = (void *)ROUND_DOWN((uintptr_t)co, 16);
+    co->own.resume_address = (void *)coroutine_first_step;
+    co->own.frame_pointer = co;
+}
+
+static inline __attribute__((always_inline)) void coroutine_switch_in(Coroutine *co)
+{
+    coroutine_place_switch(&co->enterer, &co->own);
+}
+
+static inline __attribute__((always_inline)) void coroutine_switch_out(Coroutine *co)
+{
+    coroutine_place_switch(&co->own, &co->enterer);
+}
+
+/* The next life begins with the first step again, which is cheaper than to keep this place. */
+static inline __attribute__((always_inline, noreturn)) void coroutine_switch_end(Coroutine *co)
+{
+    coroutine_place_init(co);
+    coroutine_place_leave_for(&co->enterer);
+}
 
 #endif

@@ -80,11 +80,20 @@ void coroutine_switch_in(Coroutine *co)
     conclude_switch(co->enterer.fake_stack, NULL, NULL);
 }
 
-void coroutine_switch_out(Coroutine *co, bool is_ending)
+static void switch_back(Coroutine *co, void **fake_stack)
 {
     co->own.fake_stack = NULL;
-    announce_switch(is_ending ? NULL : &co->own.fake_stack, co->enterer.stack_bottom,
-                    co->enterer.stack_size);
+    announce_switch(fake_stack, co->enterer.stack_bottom, co->enterer.stack_size);
     place_switch(&co->own, &co->enterer);
     conclude_switch(co->own.fake_stack, &co->enterer.stack_bottom, &co->enterer.stack_size);
+}
+
+void coroutine_switch_out(Coroutine *co)
+{
+    switch_back(co, &co->own.fake_stack);
+}
+
+void coroutine_switch_end(Coroutine *co)
+{
+    switch_back(co, NULL);
 }

@@ -26,7 +26,7 @@ typedef struct CoroutineThread {
     Coroutine ordinary_code; /* never entered: only an identity */
 } CoroutineThread;
 
-static __thread CoroutineThread thread __attribute__((tls_model("initial-exec")));
+static __thread CoroutineThread thread;
 
 static void drain_pool_at_exit(void *unused)
 {
@@ -130,7 +130,7 @@ static COROUTINE_NEVER_INLINE void coroutine_end(Coroutine *co)
     co->is_entered = false;
     co->is_running = false;
     thread.current = co->caller;
-    coroutine_switch_out(co, true);
+    coroutine_switch_end(co);
 }
 
 __attribute__((used, no_sanitize_address)) void coroutine_main(Coroutine *co)
@@ -196,7 +196,7 @@ COROUTINE_NEVER_INLINE void coroutine_fn qemu_coroutine_yield(void)
 
     co->is_running = false;
     thread.current = co->caller;
-    coroutine_switch_out(co, false);
+    coroutine_switch_out(co);
 }
 
 COROUTINE_NEVER_INLINE void coroutine_fn coroutine_wake_later(Coroutine *co)

@@ -16,7 +16,7 @@
 
 #ifdef CONFIG_COROUTINE_ASM
 
-/* util/coroutine-asm.c reads these at fixed offsets. */
+/* The assembly of util/coroutine-asm.h has the offsets of these. */
 typedef struct CoroutinePlace {
     void *stack_pointer;
     void *resume_address;
@@ -69,33 +69,24 @@ void coroutine_stack_free(Coroutine *co);
 void *coroutine_stack_bottom(const Coroutine *co);
 size_t coroutine_stack_size(const Coroutine *co);
 
-/* ---- switching: util/coroutine-asm.c or util/coroutine-ucontext.c ---- */
-
-/* Make the first coroutine_switch_in() to @co call coroutine_main(@co), which does not return. */
-void coroutine_place_init(Coroutine *co);
+/*
+ * ---- switching: util/coroutine-asm.h or util/coroutine-ucontext.c ----
+ *
+ * coroutine_place_init(co)     make the next coroutine_switch_in() call coroutine_main(co), which does not return
+ * coroutine_switch_in(co)      from the one who enters to @co; returns when @co switches out
+ * coroutine_switch_out(co)     from @co back; returns when it is entered again
+ * coroutine_switch_end(co)     from @co back for the last time of this life; where it is entered again, either this returns or
+ *                              coroutine_main() is called anew
+ */
 void coroutine_main(Coroutine *co);
 
 #ifdef CONFIG_COROUTINE_ASM
-
 #include "../../util/coroutine-asm.h"
-
-static inline void coroutine_switch_in(Coroutine *co)
-{
-    coroutine_place_switch(&co->enterer, &co->own);
-}
-
-static inline void coroutine_switch_out(Coroutine *co, bool is_ending)
-{
-    coroutine_place_switch(&co->own, &co->enterer);
-}
-
 #else
-
-/* From the one who enters to @co; returns when @co switches out. */
+void coroutine_place_init(Coroutine *co);
 void coroutine_switch_in(Coroutine *co);
-/* From @co back; returns when it is entered again.  Where @is_ending, nothing on its stack but coroutine_main() is live. */
-void coroutine_switch_out(Coroutine *co, bool is_ending);
-
+void coroutine_switch_out(Coroutine *co);
+void coroutine_switch_end(Coroutine *co);
 #endif
 
 /* ---- the calling thread: util/coroutine.c ---- */
