@@ -161,6 +161,13 @@ static void test_events(void)
     check_equal(json_object_get(event, "data"), "{'type': 'round', 'radius': 9}");
     qapi_event_send_idle();
     g_assert_null(json_object_get(event, "data"));
+
+    uint8List byte = {.value = 255};
+
+    qapi_event_send_counted(&byte, true, NULL);
+    check_equal(json_object_get(event, "data"), "{'small': [255], 'large': []}");
+    qapi_event_send_counted(NULL, false, NULL);
+    check_equal(json_object_get(event, "data"), "{'small': []}");
     qapi_event_set_handler(NULL, NULL);
     json_decref(event);
 }
@@ -185,6 +192,20 @@ static json_t *referred(json_t *entities, json_t *from, const char *key)
     return entity(entities, json_string_value(json_object_get(from, key)));
 }
 
+static void check_names_are_unique(json_t *entities)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    size_t i;
+    json_t *value;
+
+    json_array_foreach(entities, i, value)
+    {
+        const char *name = json_string_value(json_object_get(value, "name"));
+
+        g_assert_true(g_hash_table_add(names, (gpointer)name));
+    }
+}
+
 static void test_introspection(void)
 {
     json_t *entities = test_qapi_introspect();
@@ -201,6 +222,8 @@ static void test_introspection(void)
     check_equal(json_object_get(variant, "case"), "'round'");
     check_equal(json_object_get(referred(entities, variant, "type"), "members"),
                 "[{'name': 'radius', 'type': 'int'}]");
+    /* On the wire all widths of integers are one type, and so are the lists of them. */
+    check_names_are_unique(entities);
     json_decref(entities);
 }
 
@@ -210,18 +233,9 @@ static void test_query_schema(void)
     json_t *request = parse("{'execute': 'query-qmp-schema'}");
     json_t *response = qmp_dispatch(&qmp_commands, request);
     json_t *entities = json_object_get(response, "return");
-    GHashTable *names = g_hash_table_new(g_str_hash, g_str_equal);
-    size_t i;
-    json_t *value;
 
     g_assert_cmpuint(json_array_size(entities), >, 20);
-    json_array_foreach(entities, i, value)
-    {
-        const char *name = json_string_value(json_object_get(value, "name"));
-
-        g_assert_true(g_hash_table_add(names, (gpointer)name));
-    }
-    g_hash_table_unref(names);
+    check_names_are_unique(entities);
     json_decref(response);
     json_decref(request);
 }
