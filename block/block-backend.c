@@ -62,6 +62,7 @@ static void delete_backend(void *opaque)
 {
     BlockBackend *blk = opaque;
 
+    blk_drain(blk);
     if (blk->root && blk_is_writable(blk)) {
         /* Who needs to know whether this works has flushed before. */
         blk_flush(blk);
@@ -119,24 +120,25 @@ BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *
 
 int blk_reopen(BlockBackend *blk, json_t *options, int flags, Error **errp)
 {
+    BlockDriverState *bs = blk->root->bs;
     uint64_t perm = (blk->perm & ~BLK_PERM_WRITE) | (flags & BDRV_O_RDWR ? BLK_PERM_WRITE : 0);
+    int old_flags = bs->open_flags;
     int ret;
 
-    assert(blk->root);
     /* What is given up goes before the node loses it, what is new comes when the node has it. */
     blk_drain(blk);
-    ret = bdrv_child_try_set_perm(blk->root, blk->perm & perm, blk->shared_perm, errp);
-    if (ret < 0) {
-        json_decref(options);
-        return ret;
+    bdrv_child_try_set_perm(blk->root, blk->perm & perm, blk->shared_perm, NULL);
+    ret = bdrv_reopen(bs, options, flags, errp);
+    if (ret == 0) {
+        ret = bdrv_child_try_set_perm(blk->root, perm, blk->shared_perm, errp);
+        if (ret == 0) {
+            blk->perm = perm;
+            return 0;
+        }
+        bdrv_reopen(bs, NULL, old_flags, NULL);
     }
-    ret = bdrv_reopen(blk->root->bs, options, flags, errp);
-    if (ret < 0) {
-        bdrv_child_try_set_perm(blk->root, blk->perm, blk->shared_perm, NULL);
-        return ret;
-    }
-    blk->perm = perm;
-    return bdrv_child_try_set_perm(blk->root, perm, blk->shared_perm, errp);
+    bdrv_child_try_set_perm(blk->root, blk->perm, blk->shared_perm, NULL);
+    return ret;
 }
 
 BlockDriverState *blk_bs(BlockBackend *blk)

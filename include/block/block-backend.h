@@ -32,8 +32,8 @@ BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *
                            bool writethrough, Error **errp);
 
 /*
- * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside coroutines.
- * Returns 0 or a negative errno with @errp set; then everything is as before.
+ * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside coroutines; there must be
+ * a node.  Returns 0, or a negative errno with @errp set; then the flags and permissions are as before.
  */
 int blk_reopen(BlockBackend *blk, json_t *options, int flags, Error **errp);
 
