@@ -115,13 +115,12 @@ static int coroutine_fn call_driver(BlockDriverState *bs, bool is_write, int64_t
                     : bs->drv->bdrv_co_preadv_part(bs, offset, bytes, qiov, qiov_offset, flags);
 }
 
-/* Read @length bytes at @offset into @memory, a part of the bounce buffer. */
-static int coroutine_fn read_blocks(PiecewiseRequest *req, int64_t offset, int64_t length,
-                                    uint8_t *memory)
+/* Read @length bytes at @offset to the start of the bounce buffer. */
+static int coroutine_fn read_blocks(PiecewiseRequest *req, int64_t offset, int64_t length)
 {
     QEMUIOVector qiov;
 
-    qemu_iovec_init_buf(&qiov, memory, length);
+    qemu_iovec_init_buf(&qiov, req->bounce, length);
     return call_driver(req->bs, false, offset, length, &qiov, 0, 0);
 }
 
@@ -136,11 +135,13 @@ static int coroutine_fn read_partial_blocks(PiecewiseRequest *req, int64_t start
     int64_t last_block = ROUND_DOWN(end, align);
     int ret = 0;
 
-    if (head > 0) {
-        ret = read_blocks(req, start, align, req->bounce);
+    /* Memory may have to be aligned to more than a block, so each is read to the start of the buffer. */
+    if (end != last_block && (head == 0 || last_block > 0)) {
+        ret = read_blocks(req, start + last_block, align);
+        memmove(req->bounce + last_block, req->bounce, align);
     }
-    if (ret >= 0 && end != last_block && (head == 0 || last_block > 0)) {
-        ret = read_blocks(req, start + last_block, align, req->bounce + last_block);
+    if (ret >= 0 && head > 0) {
+        ret = read_blocks(req, start, align);
     }
     return ret;
 }
@@ -148,7 +149,7 @@ static int coroutine_fn read_partial_blocks(PiecewiseRequest *req, int64_t start
 static int coroutine_fn read_bounced(PiecewiseRequest *req, int64_t start, int64_t length,
                                      int64_t head, int64_t wanted)
 {
-    int ret = read_blocks(req, start, length, req->bounce);
+    int ret = read_blocks(req, start, length);
 
     if (ret >= 0) {
         qemu_iovec_from_buf(req->qiov, req->qiov_offset, req->bounce + head, wanted);

@@ -48,6 +48,9 @@ int coroutine_fn bdrv_co_preadv_part(BdrvChild *child, int64_t offset, int64_t b
     if (unlikely(!io_is_inside(bs, offset, bytes))) {
         return read_outside(child, offset, bytes, qiov, qiov_offset, flags);
     }
+    if (unlikely(bytes == 0)) {
+        return 0;
+    }
     io_tracked_begin(&req, bs, offset, bytes);
     if (unlikely(!bs->drv)) {
         ret = -ENOMEDIUM;
@@ -70,7 +73,7 @@ int coroutine_fn bdrv_co_pwritev_part(BdrvChild *child, int64_t offset, int64_t 
     int ret = io_check_change(bs, offset, bytes);
 
     trace_bdrv_co_pwritev(bs, offset, bytes, flags);
-    if (unlikely(ret < 0)) {
+    if (unlikely(ret < 0 || bytes == 0)) {
         return ret;
     }
     if (likely(!(flags & BDRV_REQ_SERIALISING) && io_is_aligned(bs, offset, bytes))) {
