@@ -150,6 +150,7 @@ class _Builder:
             self._resolve_command(command)
         for event in self.module.events:
             event.data = self._object(event.data, event, 'data')
+            self._check_parameters(event, event.data)
 
     def _type(self, spec, place, owner):
         if isinstance(spec, list):
@@ -275,11 +276,24 @@ class _Builder:
         for branch in item.branches:
             self._check_embedding(branch.type, users + (item,))
 
+    @staticmethod
+    def _check_parameters(entity, data):
+        """Members that become parameters of a C function are there in every configuration."""
+        if data and not data.discriminator:
+            for member in data.all_members:
+                if member.condition:
+                    raise SchemaError(
+                        member.place,
+                        f"'{member.name}' of '{entity.name}' cannot be conditional: it becomes a "
+                        "parameter in C")
+
     def _resolve_command(self, command):
         command.arguments = self._object(command.arguments, command, 'data')
         if command.arguments and command.arguments.discriminator and not command.boxed:
             raise SchemaError(
                 command.place, f"command '{command.name}' takes a union and must be boxed")
+        if not command.boxed:
+            self._check_parameters(command, command.arguments)
         if command.returns is not None:
             expressions.check_type_name(command.returns, command.place)
             command.returns = self._type(command.returns, command.place, command.name)

@@ -125,6 +125,8 @@ MISTAKES = {
     'boxed inline': (command(", 'boxed': true, 'data': { 'x': 'int' }", 'x'), 8,
                      "command 'do-it' is boxed, its 'data' must name a type"),
     'union not boxed': (ENUM + BRANCH + union() + command(", 'data': 'U'"), 30, "command 'do-it' takes a union and must be boxed"),
+    'conditional argument': (command(", 'data': { 'x': { 'type': 'int', 'if': 'X' } }", 'x'), 8,
+                             "'x' of 'do-it' cannot be conditional: it becomes a parameter in C"),
     'scalar arguments': (command(", 'data': 'int'"), 6, "'data' of 'do-it' must be a struct or union, not 'int'"),
     'unknown return': (command(", 'returns': 'Nope'"), 6, "'do-it' uses the unknown type 'Nope'"),
 }
