@@ -2,9 +2,9 @@
 /*
  * Check and repair of the write-pointer table.
  *
- * Works on the table as it is on disk, entry by entry, and writes only what it repairs.  Repair keeps data: where a write
- * pointer cannot be trusted the zone becomes full, so that everything in it can be read and nothing be overwritten
- * before somebody resets it.
+ * Works on the table as it is on disk, entry by entry, and writes only what it repairs.  Repair
+ * keeps data: where a write pointer cannot be trusted the zone becomes full, so that everything in
+ * it can be read and nothing be overwritten before somebody resets it.
  */
 #include "qemu/osdep.h"
 
@@ -90,7 +90,7 @@ int coroutine_fn qcow2_zoned_check_table(BlockDriverState *bs, BdrvCheckResult *
     result->corruptions_fixed += nr_repaired;
     if (nr_repaired) {
         z->is_table_swapped = false;
-        return bdrv_co_flush(bs->file->bs);
+        return qcow2_file_sync(bs);
     }
     return 0;
 }

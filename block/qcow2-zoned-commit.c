@@ -285,7 +285,7 @@ static int coroutine_fn zone_batch_write(ZoneCommitBatch *batch)
         }
         i += n;
     }
-    return staged->len > 1 ? bdrv_co_flush(batch->bs->file->bs) : 0;
+    return staged->len > 1 ? qcow2_file_sync(batch->bs) : 0;
 }
 
 static gboolean zone_adopt_staged(gpointer key, gpointer content, gpointer opaque)
@@ -336,7 +336,7 @@ static int coroutine_fn zone_flush_below(BlockDriverState *bs)
     qemu_co_mutex_lock(&s->lock);
     ret = qcow2_write_caches(bs);
     qemu_co_mutex_unlock(&s->lock);
-    return ret < 0 ? ret : bdrv_co_flush(bs->file->bs);
+    return ret < 0 ? ret : qcow2_file_sync(bs);
 }
 
 static int coroutine_fn zone_batch_run(ZoneCommitBatch *batch)

@@ -2,9 +2,9 @@
 /*
  * The zoned header extensions and the life of a zoned image: create, open, close.
  *
- * Nothing of the extensions is believed before it has been checked; what is wrong is refused with a message that names the
- * field, and the image is not changed.  The raw extensions stay in BDRVQcow2State and
- * are what a header rewrite stores.
+ * Nothing of the extensions is believed before it has been checked; what is wrong is refused with a
+ * message that names the field, and the image is not changed.  The raw extensions stay in
+ * BDRVQcow2State and are what a header rewrite stores.
  */
 #include "qemu/osdep.h"
 
@@ -47,21 +47,6 @@ enum {
 };
 
 /* ---- header extensions ---- */
-
-void qcow2_zoned_serialize_ext(const BlockDriverState *bs, uint8_t buf[QCOW2_EXT_ZONED_LEN])
-{
-    const BDRVQcow2State *s = bs->opaque;
-
-    memcpy(buf, s->zoned_ext, QCOW2_EXT_ZONED_LEN);
-}
-
-void qcow2_zoned_serialize_live_ext(const BlockDriverState *bs,
-                                    uint8_t buf[QCOW2_EXT_ZONED_LIVE_WP_LEN])
-{
-    const BDRVQcow2State *s = bs->opaque;
-
-    memcpy(buf, s->live_wp_ext, QCOW2_EXT_ZONED_LIVE_WP_LEN);
-}
 
 static void zoned_ext_store(uint8_t *ext, const ZonesGeometry *geometry, int64_t table_offset)
 {
@@ -308,8 +293,8 @@ static int coroutine_fn zoned_write_new_table(BlockDriverState *bs, const ZonesG
 }
 
 /*
- * Allocate the area of the live write pointers, page aligned whatever the cluster size, and note it in
- * the state; the caller writes the header.
+ * Allocate the area of the live write pointers, page aligned whatever the cluster size, and note it
+ * in the state; the caller writes the header.
  */
 static int coroutine_fn zoned_allocate_live_area(BlockDriverState *bs, uint32_t nr_zones)
 {
@@ -552,7 +537,10 @@ static int coroutine_fn zoned_add_live_area(BlockDriverState *bs)
     return ret;
 }
 
-/* For an opener that will write: what a dead process left becomes durable, then a new session begins. */
+/*
+ * For an opener that will write: what a dead process left becomes durable, then a new session
+ * begins.
+ */
 static int coroutine_fn zoned_start_session(BlockDriverState *bs, bool has_recovered, Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;

@@ -52,7 +52,7 @@ static int coroutine_fn zone_reserve_allocate(BlockDriverState *bs, Qcow2HostRan
         return offset;
     }
     if (ret == 0) {
-        ret = bdrv_co_flush(bs->file->bs);
+        ret = qcow2_file_sync(bs);
     }
     if (ret < 0) {
         qemu_co_mutex_lock(&s->lock);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Zoned qcow2 images: what the rest of the driver may call, and what the files of the zoned part share.
+ * Zoned qcow2 images: what the rest of the driver may call, and what the files of the zoned part
+ * share.
  *
  * The rules of zones are block/zones.c's.  The zoned part adds storage to them:
  *
- *   qcow2-zoned-format.c   header extensions: check, serialise, create, open, close
- *   qcow2-zoned.c          requests: read, write, append, management, report, flush
- *   qcow2-zoned-map.c      where a zone's data lies: runs mapped ahead, clusters given back
- *   qcow2-zoned-commit.c   the write-pointer table: what is durable, and group commit
- *   qcow2-zoned-live.c     write pointers that survive the process: shared memory in the image
- *   qcow2-zoned-check.c    check and repair
+ * qcow2-zoned-format.c   header extensions: check, serialise, create, open, close qcow2-zoned.c
+ *       requests: read, write, append, management, report, flush qcow2-zoned-map.c      where a
+ * zone's data lies: runs mapped ahead, clusters given back qcow2-zoned-commit.c   the write-
+ * pointer table: what is durable, and group commit qcow2-zoned-live.c     write pointers that
+ * survive the process: shared memory in the image qcow2-zoned-check.c    check and repair
  *
- * docs/interop/qcow2.rst specifies the format, docs/devel/qcow2-zoned.rst the order of writes on which the crash promises rest.
+ * docs/interop/qcow2.rst specifies the format, docs/devel/qcow2-zoned.rst the order of writes on
+ * which the crash promises rest.
  */
 #ifndef BLOCK_QCOW2_ZONED_H
 #define BLOCK_QCOW2_ZONED_H
@@ -44,8 +45,8 @@ typedef struct ZoneRun {
 } ZoneRun;
 
 /*
- * Space taken from the refcount tables ahead of its use.  The refcounts of @ready are durable, so that L2 entries
- * that point into it may reach the disk at any time.
+ * Space taken from the refcount tables ahead of its use.  The refcounts of @ready are durable, so
+ * that L2 entries that point into it may reach the disk at any time.
  */
 typedef struct ZoneReserve {
     Qcow2HostRange ready;
@@ -77,7 +78,8 @@ typedef struct Qcow2Zoned {
 
 /* ---- for the driver ---- */
 
-/* Called while s->lock need not be held. All return 0 or a negative errno, with @errp set where there is one. */
+/* Called while s->lock need not be held. All return 0 or a negative errno, with @errp set where
+ * there is one. */
 int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp);
 /* Everything is made durable that can be, and the space mapped ahead is given back. */
 void coroutine_fn qcow2_zoned_close(BlockDriverState *bs);
@@ -87,10 +89,6 @@ int qcow2_zoned_create_check(const BlockdevCreateOptionsQcow2 *options, int64_t 
 /* Turn the freshly formatted plain image @bs into a zoned one. */
 int coroutine_fn qcow2_zoned_create(BlockDriverState *bs,
                                     const BlockdevCreateOptionsQcow2 *options, Error **errp);
-/* The two header extensions: the data of each, without magic and length. */
-void qcow2_zoned_serialize_ext(const BlockDriverState *bs, uint8_t buf[QCOW2_EXT_ZONED_LEN]);
-void qcow2_zoned_serialize_live_ext(const BlockDriverState *bs,
-                                    uint8_t buf[QCOW2_EXT_ZONED_LIVE_WP_LEN]);
 void qcow2_zoned_refresh_limits(BlockDriverState *bs);
 Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs);
 
@@ -100,7 +98,8 @@ int coroutine_fn qcow2_zoned_co_preadv_part(BlockDriverState *bs, int64_t offset
 int coroutine_fn qcow2_zoned_co_pwritev_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                              QEMUIOVector *qiov, size_t qiov_offset,
                                              BdrvRequestFlags flags);
-/* 0 when the range is conventional and the driver may go on as on a plain image; -ENOTSUP, -ZONE_ERR_PAST_CAPACITY. */
+/* 0 when the range is conventional and the driver may go on as on a plain image; -ENOTSUP,
+ * -ZONE_ERR_PAST_CAPACITY. */
 int qcow2_zoned_check_random_access(BlockDriverState *bs, int64_t offset, int64_t bytes);
 int coroutine_fn qcow2_zoned_co_flush(BlockDriverState *bs);
 int coroutine_fn qcow2_zoned_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
@@ -130,18 +129,18 @@ void zone_background_end(BlockDriverState *bs);
 /* ---- qcow2-zoned-map.c ---- */
 
 /*
- * Find or make the place of the byte at guest @offset, to which a reserved write of at least *@bytes goes, in the zone
- * that @run belongs to and that may be written up to @zone_end.
+ * Find or make the place of the byte at guest @offset, to which a reserved write of at least
+ * *@bytes goes, in the zone that @run belongs to and that may be written up to @zone_end.
  *
- * Lowers *@bytes to what lies contiguously from *@host_offset on.  Yields only when the run at hand does not reach.
- * Returns 0, -ENOSPC, -EIO, or another errno of the file.
+ * Lowers *@bytes to what lies contiguously from *@host_offset on.  Yields only when the run at
+ * hand does not reach. Returns 0, -ENOSPC, -EIO, or another errno of the file.
  */
 int coroutine_fn qcow2_zone_map_write(BlockDriverState *bs, ZoneRun *run, int64_t zone_end,
                                       int64_t offset, int64_t *bytes, int64_t *host_offset);
 
 /*
- * Remove the mapping of [@offset, @end) (cluster aligned) and punch its data out of the file.  The clusters are free for others
- * once that is stable on disk, which is seen to in the background.
+ * Remove the mapping of [@offset, @end) (cluster aligned) and punch its data out of the file.  The
+ * clusters are free for others once that is stable on disk, which is seen to in the background.
  */
 int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t end);
 /* Make what is above @wp in its cluster zero, and unmap the clusters behind it up to @end. */
@@ -158,7 +157,8 @@ void zone_commit_mark(ZoneCommit *commit, uint32_t index);
 /* Make all acknowledged writes and their write pointers durable. */
 int coroutine_fn zone_commit_flush(BlockDriverState *bs);
 /*
- * Make @op (reset or finish) on held, checked zones durable and apply it.  On failure nothing is applied.
+ * Make @op (reset or finish) on held, checked zones durable and apply it.  On failure nothing is
+ * applied.
  */
 int coroutine_fn zone_commit_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t offset,
                                   int64_t len);
@@ -166,15 +166,16 @@ int coroutine_fn zone_commit_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t 
 /* ---- qcow2-zoned-live.c ---- */
 
 /*
- * Take over what a process that died in this boot of the machine has left: raises the write pointers
- * that lag behind.  Sets *@found when there was anything.
+ * Take over what a process that died in this boot of the machine has left: raises the write
+ * pointers that lag behind.  Sets *@found when there was anything.
  */
 int coroutine_fn zone_live_recover(BlockDriverState *bs, bool *found, Error **errp);
 /* What an earlier session left no longer counts: durable before anything of the image changes. */
 int coroutine_fn zone_live_forget(BlockDriverState *bs);
 /* Start keeping live pointers; NULL where the file cannot be mapped. */
 ZoneLive *zone_live_start(BlockDriverState *bs);
-/* Let go of the area.  @is_durable: the table says everything, so the live pointers mean nothing from now on. */
+/* Let go of the area.  @is_durable: the table says everything, so the live pointers mean nothing
+ * from now on. */
 void zone_live_stop(BlockDriverState *bs, bool is_durable);
 /* Before the first write to zone @index since it opened: its slot must exist.  May yield. */
 int coroutine_fn zone_live_prepare(BlockDriverState *bs, uint32_t index);
