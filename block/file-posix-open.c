@@ -278,20 +278,21 @@ int file_reopen_common(BlockDriverState *bs, const BlockdevOptionsFile *options,
     if (fstat(s->handle.fd, &old_st) < 0 || fstat(s->reopened.fd, &new_st) < 0 ||
         old_st.st_dev != new_st.st_dev || old_st.st_ino != new_st.st_ino) {
         error_setg(errp, "'%s' is not the file any more that was opened", s->filename);
-        ret = -ESTALE;
-    } else {
-        ret = file_locks_move(&s->locks, s->reopened.fd, errp);
-    }
-    if (ret < 0) {
         handle_close(&s->reopened);
+        return -ESTALE;
     }
-    return ret;
+    return 0;
 }
 
 void file_reopen_commit(BlockDriverState *bs, int flags)
 {
     FilePosix *s = bs->opaque;
+    Error *err = NULL;
 
+    /* Permissions have changed since the new descriptor was opened: only now is it known what to hold. */
+    if (file_locks_move(&s->locks, s->reopened.fd, &err) < 0) {
+        warn_report_err(err);
+    }
     handle_close(&s->handle);
     s->handle = s->reopened;
     s->reopened.fd = -1;

@@ -376,6 +376,56 @@ static void test_raw_passes_permissions_through(void)
     bdrv_unref(bs);
 }
 
+/* Which of the bytes of image-locking.rst somebody holds, as `100 101 ...`. */
+static char *held_bytes(const char *name)
+{
+    GString *text = g_string_new(NULL);
+
+    for (int base = 100; base <= 200; base += 100) {
+        for (int i = 0; i < 4; i++) {
+            if (!is_byte_free(name, base + i)) {
+                g_string_append_printf(text, "%s%d", text->len ? " " : "", base + i);
+            }
+        }
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void assert_held(const char *expected)
+{
+    g_autofree char *held = held_bytes("a.img");
+
+    g_assert_cmpstr(held, ==, expected);
+}
+
+static void test_format_holds_the_locks_of_its_mode(void)
+{
+    /* Raw that does not pass permissions through is a format like any other. */
+    BlockDriver *drv = bdrv_find_format("raw");
+    Error *err = NULL;
+    BlockBackend *blk;
+
+    make_file("a.img", "");
+    drv->is_passthrough = false;
+    blk = blk_new_open("a.img", NULL, tree("driver=raw"), 0, false, &error_abort);
+    assert_held("100 201 203");
+    g_assert_cmpint(blk_reopen(blk, NULL, BDRV_O_RDWR, &error_abort), ==, 0);
+    assert_held("100 101 103 201 203");
+    g_assert_null(bdrv_open("a.img", NULL, tree("driver=raw"), 0, &err));
+    assert_error(err, "Failed to get shared \"write\" lock");
+    err = NULL;
+    g_assert_null(bdrv_open("a.img", NULL, tree("driver=raw"), BDRV_O_RDWR, &err));
+    assert_error(err, "Failed to get \"write\" lock");
+    g_assert_cmpint(blk_reopen(blk, NULL, 0, &error_abort), ==, 0);
+    assert_held("100 201 203");
+    blk_unref(blk);
+    blk = blk_new_open("a.img", NULL, tree("driver=raw,force-share=on"), 0, false, &error_abort);
+    assert_held("100");
+    blk_unref(blk);
+    assert_held("");
+    drv->is_passthrough = true;
+}
+
 static void test_conflict_below_leaves_everything_as_it_was(void)
 {
     Error *err = NULL;
@@ -724,6 +774,7 @@ static const struct {
      test_unusable_node_refuses_requests_and_closes},
     {"permissions/conflicts-are-refused", test_conflicting_permissions_are_refused},
     {"permissions/raw-passes-them-through", test_raw_passes_permissions_through},
+    {"permissions/format-holds-the-locks-of-its-mode", test_format_holds_the_locks_of_its_mode},
     {"permissions/conflict-below-leaves-everything-as-it-was",
      test_conflict_below_leaves_everything_as_it_was},
     {"permissions/resizing-is-of-the-moment", test_resizing_is_a_permission_of_the_moment},
