@@ -101,9 +101,10 @@ enum {
     QCOW2_OL_INACTIVE_L1 = 1 << 6,
     QCOW2_OL_INACTIVE_L2 = 1 << 7,
     QCOW2_OL_BITMAP_DIRECTORY = 1 << 8,
+    QCOW2_OL_ZONE_TABLE = 1 << 9,
 
     QCOW2_OL_CONSTANT = QCOW2_OL_MAIN_HEADER | QCOW2_OL_ACTIVE_L1 | QCOW2_OL_REFCOUNT_TABLE |
-                        QCOW2_OL_SNAPSHOT_TABLE | QCOW2_OL_BITMAP_DIRECTORY,
+                        QCOW2_OL_SNAPSHOT_TABLE | QCOW2_OL_BITMAP_DIRECTORY | QCOW2_OL_ZONE_TABLE,
     QCOW2_OL_CACHED =
         QCOW2_OL_CONSTANT | QCOW2_OL_ACTIVE_L2 | QCOW2_OL_REFCOUNT_BLOCK | QCOW2_OL_INACTIVE_L1,
     QCOW2_OL_ALL = QCOW2_OL_CACHED | QCOW2_OL_INACTIVE_L2,
@@ -117,6 +118,7 @@ typedef struct Qcow2HostRange {
 
 /* A range whose reference is gone from memory, but perhaps not yet from the disk. */
 typedef struct Qcow2PendingFree {
+    uint64_t id;
     Qcow2HostRange range;
     Qcow2DiscardType type;
 } Qcow2PendingFree;
@@ -140,7 +142,9 @@ typedef struct Qcow2Alloc {
     int64_t guest_offset; /* cluster aligned */
     int64_t host_offset;  /* cluster aligned */
     int64_t bytes;        /* whole clusters */
-    bool is_new;          /* the host clusters were allocated for this write, and are freed if it fails */
+    bool is_new;          /* allocated for this write, freed if it fails */
+    int64_t head_source;  /* where the first and last cluster's old content lies in the file */
+    int64_t tail_source;  /* -1: they read as zeroes so far */
     CoQueue waiters;
     LIST_ENTRY(Qcow2Alloc) link;
 } Qcow2Alloc;
@@ -156,6 +160,7 @@ typedef struct Qcow2Options {
     uint64_t cache_clean_interval; /* seconds, 0: never */
     bool lazy_refcounts;
     bool pass_discard[QCOW2_DISCARD_MAX];
+    bool discard_no_unref; /* discarded clusters keep their place, as zero clusters */
     int overlap_check; /* QCOW2_OL_* */
 } Qcow2Options;
 
@@ -187,7 +192,7 @@ typedef struct BDRVQcow2State {
     uint8_t compression_type;
     uint32_t crypt_method;
     uint32_t header_length;
-    uint8_t *unknown_header_fields; /* header_length - 112 bytes, or what v3 headers below 112 end with */
+    uint8_t *unknown_header_fields; /* what follows byte 112 of the header */
     size_t unknown_header_fields_size;
     TAILQ_HEAD(, Qcow2Extension) unknown_extensions;
     uint8_t *zoned_ext; /* data of QCOW2_EXT_ZONED as read; NULL: absent */
@@ -201,7 +206,7 @@ typedef struct BDRVQcow2State {
     uint64_t *l1_table;
     uint32_t l1_size; /* entries */
     uint64_t l1_table_offset;
-    uint8_t *l1_dirty; /* one bit per 512-byte sector of the table that the file does not have yet */
+    bool *l1_dirty; /* one for each 512-byte sector of the table: the file does not have it yet */
     bool l1_is_dirty;
 
     /* ---- refcounts ---- */
@@ -209,7 +214,7 @@ typedef struct BDRVQcow2State {
     uint32_t reftable_entries;
     uint64_t reftable_offset;
     uint32_t reftable_clusters;
-    uint8_t *reftable_dirty; /* like l1_dirty */
+    bool *reftable_dirty; /* like l1_dirty */
     bool reftable_is_dirty;
     uint64_t free_cluster_index;
     int64_t zero_from;
@@ -220,17 +225,18 @@ typedef struct BDRVQcow2State {
     /* ---- caches and order ---- */
     Qcow2Cache *l2_cache;
     Qcow2Cache *refcount_cache;
-    bool refcounts_unsynced; /* refcounts were written after the last sync that L2 writes must wait for */
-    bool data_unsynced;      /* L2 entries in memory point to data written after the last sync */
-    bool l2_unsynced;        /* L2 slices were written after the last sync that L1 writes must wait for */
-    GArray *pending_frees;   /* of Qcow2PendingFree */
-    int64_t pending_free_bytes;
     /*
-     * Changed whenever the place of some metadata changes (a new L2 table, refcount block, L1 or
-     * refcount table, or one of them freed), so that who caches a picture of it (the overlap check)
-     * can tell.
+     * Every write that something else must wait for takes the next number of write_seq; what has a
+     * number above synced_seq is perhaps not stable yet.
      */
-    uint64_t metadata_generation;
+    uint64_t write_seq;
+    uint64_t synced_seq;
+    uint64_t refcounts_seq; /* of the last write of refcount blocks or table: L2 writes wait for it */
+    uint64_t data_seq;      /* of the last data that an L2 entry in memory relies on: the same */
+    uint64_t l2_seq;        /* of the last write of L2 slices: L1 writes wait for it */
+    GArray *pending_frees;  /* of Qcow2PendingFree, in order of their ids */
+    uint64_t last_free_id;
+    int64_t pending_free_bytes;
 
     CoMutex lock;
     LIST_HEAD(, Qcow2Alloc) allocs; /* in flight */
@@ -244,10 +250,11 @@ typedef struct BDRVQcow2State {
     CoQueue io_epoch_waiters;
 
     Qcow2Options options;
+    Qcow2Options *next_options; /* between prepare and commit of a reopen */
     QEMUTimer *cache_clean_timer;
     bool use_lazy_refcounts;
     bool signaled_corruption;
-    void *overlap_state; /* of qcow2-overlap.c, freed by qcow2_overlap_free() */
+    void *overlap_state; /* of qcow2-overlap.c, see qcow2_overlap_reset() */
 
     struct Qcow2Zoned *zoned; /* NULL: not zoned; see qcow2-zoned.h */
 } BDRVQcow2State;
@@ -308,7 +315,7 @@ static inline uint64_t qcow2_l1_entries_for(const BDRVQcow2State *s, uint64_t by
     return (bytes >> shift) + !!(bytes & ((UINT64_C(1) << shift) - 1));
 }
 
-/* ---- qcow2.c: damage and the dirty bit ---- */
+/* ---- qcow2-damage.c ---- */
 
 /*
  * Tell of a structural violation, in the words of @fmt.  Read-write: sets the corrupt bit on disk
@@ -331,7 +338,7 @@ int coroutine_fn qcow2_mark_clean(BlockDriverState *bs);
  */
 int coroutine_fn qcow2_mark_consistent(BlockDriverState *bs);
 
-/* ---- qcow2-io.c: the image file ---- */
+/* ---- qcow2-file.c: the image file ---- */
 
 /*
  * Read from the image file; what lies behind its end reads as zeroes.  For metadata and data alike;
@@ -346,9 +353,14 @@ int coroutine_fn qcow2_file_preadv_part(BlockDriverState *bs, int64_t offset, in
  * lie in.
  * Returns 0, -EIO after a hit, or -errno.
  */
+int coroutine_fn qcow2_file_pwritev(BlockDriverState *bs, int ign, int64_t offset,
+                                    QEMUIOVector *qiov);
 int coroutine_fn qcow2_file_pwrite(BlockDriverState *bs, int ign, int64_t offset, int64_t bytes,
                                    const void *buf);
-/* fdatasync of the image file.  Returns 0 or -errno. */
+/*
+ * Make stable what has been written to the image file, and note it in s->synced_seq.  Returns 0 or
+ * -errno.
+ */
 int coroutine_fn qcow2_file_sync(BlockDriverState *bs);
 /* Length of the image file as last known, without I/O; qcow2 writes behind it extend it. */
 int64_t qcow2_file_length(BlockDriverState *bs);
@@ -372,6 +384,12 @@ void coroutine_fn qcow2_data_io_wait(BDRVQcow2State *s);
  * @flags: BDRV_O_*.  Returns 0, or -errno (-EINVAL, -ENOTSUP, -EFBIG, I/O errors) with @errp set.
  */
 int coroutine_fn qcow2_read_header(BlockDriverState *bs, int flags, Error **errp);
+/*
+ * Build cluster 0 in @cluster (s->cluster_size bytes) for a disk of @size bytes from the state;
+ * the names may be NULL. Returns 0, or -ENOSPC where it does not fit.
+ */
+int qcow2_build_header(BDRVQcow2State *s, int64_t size, const char *backing_file,
+                       const char *backing_format, uint8_t *cluster);
 /* Free what qcow2_read_header() allocated. */
 void qcow2_free_header(BDRVQcow2State *s);
 /*
@@ -616,15 +634,19 @@ int coroutine_fn qcow2_prepare_write(BlockDriverState *bs, int64_t guest_offset,
 int coroutine_fn qcow2_alloc_finish(BlockDriverState *bs, Qcow2Alloc *alloc, int ret);
 
 /*
- * ---- qcow2-discard.c: zero clusters and discard, whole clusters only (or up to the end of the
- * disk) ----
+ * ---- qcow2-discard.c: whole clusters (or up to the end of the disk) that need not keep content
+ * ----
+ *
+ * Both wait for allocating writes in flight in the range.
  */
 
 /*
- * 0, -ENOTSUP (v2 image; compressed clusters), or -errno. @may_unmap: host clusters are given back.
+ * Make the range read as zeroes.  @may_unmap: host clusters are given back, otherwise kept.
+ * 0, -ENOTSUP (v2 image; compressed clusters), -EIO (damage, signalled), or -errno.
  */
 int coroutine_fn qcow2_zero_clusters(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
                                      bool may_unmap);
+/* Make the range unallocated and free its clusters later.  Errors as above. */
 int coroutine_fn qcow2_discard_clusters(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
                                         Qcow2DiscardType type);
 
@@ -653,6 +675,7 @@ int coroutine_fn qcow2_co_truncate(BlockDriverState *bs, int64_t offset, bool ex
 int coroutine_fn qcow2_preallocate(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
                                    PreallocMode mode, Error **errp);
 /* qcow2-create.c */
+int qcow2_create_check(const BlockdevCreateOptions *options, Error **errp);
 int coroutine_fn qcow2_co_create(BlockdevCreateOptions *options, Error **errp);
 /* qcow2-info.c */
 int qcow2_probe(const uint8_t *buf, int buf_size, const char *filename);
@@ -665,7 +688,7 @@ ImageInfoSpecific *qcow2_get_specific_info(BlockDriverState *bs, Error **errp);
  * Derive the runtime options for the opened header from @options; NULL: defaults.  False with @errp
  * set.
  */
-bool qcow2_parse_options(BlockDriverState *bs, const BlockdevOptionsQcow2 *options,
+bool qcow2_parse_options(BlockDriverState *bs, const BlockdevOptionsQcow2 *options, int flags,
                          Qcow2Options *result, Error **errp);
 
 /* ---- qcow2-check*.c, qcow2-overlap.c ---- */
@@ -690,7 +713,11 @@ int coroutine_fn qcow2_co_check(BlockDriverState *bs, BdrvCheckResult *result, B
  */
 int coroutine_fn qcow2_pre_write_overlap_check(BlockDriverState *bs, int ign, int64_t offset,
                                                int64_t size, bool data_file);
-/* Free s->overlap_state. */
-void qcow2_overlap_free(BDRVQcow2State *s);
+/* A metadata cluster (L2 table or refcount block: @overlap_class) has come into being at host
+ * @offset. */
+void qcow2_overlap_added(BDRVQcow2State *s, int overlap_class, int64_t offset);
+/* Metadata has moved or gone: s->overlap_state is made anew when it is next needed.  Also frees
+ * it. */
+void qcow2_overlap_reset(BDRVQcow2State *s);
 
 #endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest requests: reads, writes, writes of zeroes, discards, and block status.
+ *
+ * Where the L2 slice is cached, reads and writes to allocated clusters need neither the lock nor
+ * metadata I/O.  Data always moves without the lock.
+ */
+#include "qemu/osdep.h"
+
+#include "block/qcow2.h"
+#include "qemu/error-report.h"
+
+/* Look [@offset, ...) up, by the short way if possible.  After 0 nothing has yielded since the
+ * entry was seen. */
+static int coroutine_fn look_up(BlockDriverState *bs, int64_t offset, int64_t *bytes,
+                                int64_t *host_offset, Qcow2ClusterType *type)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int ret;
+
+    if (likely(qcow2_peek_host_offset(s, offset, bytes, host_offset, type, false))) {
+        return 0;
+    }
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_get_host_offset(bs, offset, bytes, host_offset, type);
+    qemu_co_mutex_unlock(&s->lock);
+    return ret;
+}
+
+static int report_compressed(BlockDriverState *bs, int64_t offset)
+{
+    error_report("qcow2: '%s': compressed clusters are not supported (guest offset %#" PRIx64 ")",
+                 bs->filename, offset);
+    return -ENOTSUP;
+}
+
+/* ---- reading ---- */
+
+int coroutine_fn qcow2_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                      QEMUIOVector *qiov, size_t qiov_offset,
+                                      BdrvRequestFlags flags)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    while (bytes > 0) {
+        int64_t count = bytes;
+        int64_t host_offset;
+        Qcow2ClusterType type;
+        unsigned int epoch;
+        int ret = look_up(bs, offset, &count, &host_offset, &type);
+
+        if (ret < 0) {
+            return ret;
+        }
+        switch (type) {
+        case QCOW2_CLUSTER_NORMAL:
+            epoch = qcow2_data_io_begin(s);
+            ret = qcow2_file_preadv_part(bs, host_offset, count, qiov, qiov_offset);
+            qcow2_data_io_end(s, epoch);
+            break;
+        case QCOW2_CLUSTER_COMPRESSED:
+            ret = report_compressed(bs, offset);
+            break;
+        default:
+            qemu_iovec_memset(qiov, qiov_offset, 0, count);
+            break;
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        offset += count;
+        qiov_offset += count;
+        bytes -= count;
+    }
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static int coroutine_fn write_in_place(BlockDriverState *bs, int64_t host_offset, int64_t bytes,
+                                       QEMUIOVector *qiov, size_t qiov_offset)
+{
+    BDRVQcow2State *s = bs->opaque;
+    unsigned int epoch = qcow2_data_io_begin(s);
+    int ret = qcow2_pre_write_overlap_check(bs, 0, host_offset, bytes, false);
+
+    if (likely(ret == 0)) {
+        ret = bdrv_co_pwritev_part(bs->file, host_offset, bytes, qiov, qiov_offset, 0);
+    }
+    qcow2_data_io_end(s, epoch);
+    return ret;
+}
+
+/* Fetch the old content of @bytes at @into_cluster of a cluster whose content is at @source (-1:
+ * zeroes). */
+static int coroutine_fn read_old_content(BlockDriverState *bs, int64_t source,
+                                         int64_t into_cluster, int64_t bytes, uint8_t *buf)
+{
+    if (source < 0) {
+        memset(buf, 0, bytes);
+        return 0;
+    }
+    return qcow2_file_pread(bs, source + into_cluster, bytes, buf);
+}
+
+/*
+ * Write the whole clusters of @alloc: the guest's @bytes, which begin @head bytes into them,
+ * between what was there before.
+ */
+static int coroutine_fn write_new_clusters(BlockDriverState *bs, const Qcow2Alloc *alloc,
+                                           int64_t head, int64_t bytes, QEMUIOVector *qiov,
+                                           size_t qiov_offset)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t tail = alloc->bytes - head - bytes;
+    g_autofree uint8_t *edges = g_try_malloc(head + tail + 1);
+    g_auto(QEMUIOVector) whole;
+    int ret;
+
+    qemu_iovec_init(&whole, 3);
+    if (!edges) {
+        return -ENOMEM;
+    }
+    ret = read_old_content(bs, alloc->head_source, 0, head, edges);
+    if (ret == 0) {
+        ret = read_old_content(bs, alloc->tail_source, s->cluster_size - tail, tail, edges + head);
+    }
+    if (ret == 0) {
+        ret = qcow2_pre_write_overlap_check(bs, 0, alloc->host_offset, alloc->bytes, false);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    if (head > 0) {
+        qemu_iovec_add(&whole, edges, head);
+    }
+    qemu_iovec_concat(&whole, qiov, qiov_offset, bytes);
+    if (tail > 0) {
+        qemu_iovec_add(&whole, edges + head, tail);
+    }
+    return bdrv_co_pwritev(bs->file, alloc->host_offset, alloc->bytes, &whole, 0);
+}
+
+/* Write a beginning of the range to clusters that have to be found or made; *@count: how much. */
+static int coroutine_fn write_allocating(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                         QEMUIOVector *qiov, size_t qiov_offset, int64_t *count)
+{
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2WriteTarget target;
+    int ret;
+
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_prepare_write(bs, offset, bytes, &target);
+    qemu_co_mutex_unlock(&s->lock);
+    if (ret == -ENOTSUP) {
+        return report_compressed(bs, offset);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    *count = target.bytes;
+    if (!target.alloc) {
+        return write_in_place(bs, target.host_offset, target.bytes, qiov, qiov_offset);
+    }
+    ret = write_new_clusters(bs, target.alloc, qcow2_offset_into_cluster(s, offset), target.bytes,
+                             qiov, qiov_offset);
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_alloc_finish(bs, target.alloc, ret);
+    qemu_co_mutex_unlock(&s->lock);
+    return ret;
+}
+
+int coroutine_fn qcow2_co_pwritev_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                       QEMUIOVector *qiov, size_t qiov_offset,
+                                       BdrvRequestFlags flags)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    while (bytes > 0) {
+        int64_t count = bytes;
+        int64_t host_offset;
+        Qcow2ClusterType type;
+        int ret;
+
+        if (qcow2_peek_host_offset(s, offset, &count, &host_offset, &type, true)) {
+            ret = write_in_place(bs, host_offset, count, qiov, qiov_offset);
+        } else {
+            ret = write_allocating(bs, offset, bytes, qiov, qiov_offset, &count);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        offset += count;
+        qiov_offset += count;
+        bytes -= count;
+    }
+    return 0;
+}
+
+/* ---- requests without data ---- */
+
+/* Whether the range is made of whole clusters; the last one of the disk may be a part. */
+static bool is_cluster_aligned(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    return qcow2_offset_into_cluster(s, offset) == 0 &&
+           (qcow2_offset_into_cluster(s, bytes) == 0 || offset + bytes == bs->total_bytes);
+}
+
+/* A part of a cluster is zeroed without writing only if it reads as zeroes already. */
+static int coroutine_fn zero_partial_cluster(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    while (bytes > 0) {
+        int64_t count = bytes;
+        int64_t host_offset;
+        Qcow2ClusterType type;
+        int ret = look_up(bs, offset, &count, &host_offset, &type);
+
+        if (ret < 0) {
+            return ret;
+        }
+        if (type == QCOW2_CLUSTER_NORMAL || type == QCOW2_CLUSTER_COMPRESSED) {
+            return -ENOTSUP;
+        }
+        offset += count;
+        bytes -= count;
+    }
+    return 0;
+}
+
+int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                        BdrvRequestFlags flags)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int ret;
+
+    if (!is_cluster_aligned(bs, offset, bytes) || s->qcow_version < 3) {
+        return zero_partial_cluster(bs, offset, bytes);
+    }
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_zero_clusters(bs, offset, bytes, flags & BDRV_REQ_MAY_UNMAP);
+    qemu_co_mutex_unlock(&s->lock);
+    return ret;
+}
+
+int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int ret;
+
+    if (!is_cluster_aligned(bs, offset, bytes)) {
+        return -ENOTSUP;
+    }
+    qemu_co_mutex_lock(&s->lock);
+    if (s->options.discard_no_unref && s->qcow_version >= 3) {
+        ret = qcow2_zero_clusters(bs, offset, bytes, false);
+    } else {
+        ret = qcow2_discard_clusters(bs, offset, bytes, QCOW2_DISCARD_REQUEST);
+    }
+    qemu_co_mutex_unlock(&s->lock);
+    return ret;
+}
+
+int coroutine_fn qcow2_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                       int64_t *pnum, int64_t *map, BlockDriverState **file)
+{
+    int64_t host_offset;
+    Qcow2ClusterType type;
+    int ret;
+
+    *pnum = bytes;
+    ret = look_up(bs, offset, pnum, &host_offset, &type);
+    if (ret < 0) {
+        return ret;
+    }
+    switch (type) {
+    case QCOW2_CLUSTER_UNALLOCATED:
+        return 0;
+    case QCOW2_CLUSTER_ZERO_PLAIN:
+        return BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED;
+    case QCOW2_CLUSTER_ZERO_ALLOC:
+        *map = host_offset;
+        *file = bs->file->bs;
+        return BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_OFFSET_VALID;
+    case QCOW2_CLUSTER_COMPRESSED:
+        return BDRV_BLOCK_DATA | BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_COMPRESSED;
+    default:
+        *map = host_offset;
+        *file = bs->file->bs;
+        return BDRV_BLOCK_DATA | BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_OFFSET_VALID;
+    }
+}
