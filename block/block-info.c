@@ -116,13 +116,13 @@ static bool query_node(BlockDriverState *bs, BlockNodeInfo *info, Error **errp)
     info->filename = g_strdup(bs->filename);
     info->format = g_strdup(bdrv_get_format_name(bs));
     info->virtual_size = length;
+    info->has_dirty_flag = true;
     allocated = bdrv_get_allocated_file_size(bs);
     info->has_actual_size = allocated >= 0;
     info->actual_size = MAX(allocated, 0);
     if (bdrv_get_info(bs, &driver_info) == 0) {
         info->has_cluster_size = driver_info.cluster_size != 0;
         info->cluster_size = driver_info.cluster_size;
-        info->has_dirty_flag = true;
         info->dirty_flag = driver_info.is_dirty;
     }
     info->backing_filename = g_strdup(bs->backing_file);

@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 
 #include "block/graph-int.h"
+#include "block/trace.h"
 
 /* As long as names may be elsewhere, so that scripts carry over. */
 #define NODE_NAME_MAX_LEN 31
@@ -123,6 +124,7 @@ static void delete_node(void *opaque)
     BlockDriverState *bs = opaque;
 
     assert(LIST_EMPTY(&bs->parents));
+    trace_bdrv_node_close(bs->node_name);
     close_driver(bs);
     while (!LIST_EMPTY(&bs->children)) {
         bdrv_detach_child(LIST_FIRST(&bs->children));

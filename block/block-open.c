@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 
 #include "block/graph-int.h"
+#include "block/trace.h"
 #include "qemu/error-report.h"
 
 /* What is known of a node on its way to being opened. */
@@ -256,6 +257,7 @@ static BlockDriverState *create_node(NodeSpec *spec, const char *opened_as, Erro
         return NULL;
     }
     bdrv_set_filename(bs, opened_as);
+    trace_bdrv_node_open(bs->node_name, bs->drv->format_name, bs->filename, bs->open_flags);
     warn_about_probed_raw(bs);
     return bs;
 }

@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 
 #include "block/graph-int.h"
+#include "block/trace.h"
 
 static const char *perm_name(uint64_t perm)
 {
@@ -152,6 +153,7 @@ static int update_edge(BdrvChild *child, uint64_t perm, uint64_t shared, Error *
     if (ret < 0) {
         return ret;
     }
+    trace_bdrv_child_perm(child->bs->node_name, child->name, perm, shared);
     child->perm = perm;
     child->shared_perm = shared;
     ret = apply_perm(child->bs, errp);

@@ -9,6 +9,7 @@
 #include "qemu/osdep.h"
 
 #include "block/graph-int.h"
+#include "block/trace.h"
 
 /* One node being reopened. */
 typedef struct ReopenNode {
@@ -224,6 +225,7 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
 {
     g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
     g_autoptr(json_t) changes = options;
+    int old_flags = bs->open_flags;
     int ret;
 
     if (!collect(nodes, bs, changes, flags, errp)) {
@@ -237,5 +239,6 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
         ret = reopen_all(nodes, errp);
     }
     drain_all(nodes, bdrv_drained_end);
+    trace_bdrv_node_reopen(bs->node_name, old_flags, flags, ret);
     return ret;
 }

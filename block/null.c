@@ -190,11 +190,14 @@ static int coroutine_fn null_co_zone_append(BlockDriverState *bs, int64_t *offse
     return null_zoned_append(&s->zoned, bs, offset, qiov->size, null_work);
 }
 
+static const char *const null_strong_options[] = {"size", "read-zeroes", "zone", NULL};
+
 #define NULL_DRIVER(name, open_function)                                                           \
     {                                                                                              \
         .format_name = name,                                                                       \
         .protocol_name = name,                                                                     \
         .instance_size = sizeof(NullState),                                                        \
+        .strong_options = null_strong_options,                                                     \
         .bdrv_parse_filename = null_parse_filename,                                                \
         .bdrv_open = open_function,                                                                \
         .bdrv_close = null_close,                                                                  \
