@@ -9,10 +9,6 @@
 
 #include "qemu/coroutine_int.h"
 
-G_STATIC_ASSERT(offsetof(CoroutinePlace, stack_pointer) == 0);
-G_STATIC_ASSERT(offsetof(CoroutinePlace, resume_address) == 8);
-G_STATIC_ASSERT(offsetof(CoroutinePlace, frame_pointer) == 16);
-
 #if defined(__x86_64__)
 __asm__(".text\n"
         ".globl coroutine_first_step\n"

@@ -12,82 +12,94 @@
 #ifndef UTIL_COROUTINE_ASM_H
 #define UTIL_COROUTINE_ASM_H
 
+/* Offsets in a Coroutine, as text. */
+#define OWN_STACK         "0"
+#define OWN_ADDRESS       "8"
+#define OWN_FRAME         "16"
+#define ENTERER_STACK     "24"
+#define ENTERER_ADDRESS   "32"
+#define ENTERER_FRAME     "40"
+
+G_STATIC_ASSERT(offsetof(Coroutine, own.stack_pointer) == 0);
+G_STATIC_ASSERT(offsetof(Coroutine, own.resume_address) == 8);
+G_STATIC_ASSERT(offsetof(Coroutine, own.frame_pointer) == 16);
+G_STATIC_ASSERT(offsetof(Coroutine, enterer.stack_pointer) == 24);
+G_STATIC_ASSERT(offsetof(Coroutine, enterer.resume_address) == 32);
+G_STATIC_ASSERT(offsetof(Coroutine, enterer.frame_pointer) == 40);
+
+/*
+ * COROUTINE_SWITCH(co, SAVE, LOAD): keep the present place in SAVE (OWN or ENTERER) of @co and go to LOAD; goes on below when
+ * somebody goes to SAVE.
+ * COROUTINE_LEAVE(co, LOAD): go to LOAD for good.
+ */
 #if defined(__x86_64__)
 
-static inline __attribute__((always_inline)) void coroutine_place_switch(CoroutinePlace *save,
-                                                                         CoroutinePlace *load)
-{
-    __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
-                     "movq %%rsp, 0(%%rdi)\n\t"
-                     "movq %%rax, 8(%%rdi)\n\t"
-                     "movq %%rbp, 16(%%rdi)\n\t"
-                     "movq 0(%%rsi), %%rsp\n\t"
-                     "movq 16(%%rsi), %%rbp\n\t"
-                     "jmpq *8(%%rsi)\n"
-                     "1:"
-                     : "+D"(save), "+S"(load)
-                     :
-                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-                       "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc",
-                       "memory");
-}
+#define GO_TO(LOAD)                                                                                \
+    "movq " LOAD##_STACK "(%%rdi), %%rsp\n\t"                                                      \
+    "movq " LOAD##_FRAME "(%%rdi), %%rbp\n\t"                                                      \
+    "jmpq *" LOAD##_ADDRESS "(%%rdi)\n"
 
-static inline __attribute__((always_inline, noreturn)) void
-coroutine_place_leave_for(CoroutinePlace *load)
-{
-    __asm__ volatile("movq 0(%%rsi), %%rsp\n\t"
-                     "movq 16(%%rsi), %%rbp\n\t"
-                     "jmpq *8(%%rsi)"
-                     :
-                     : "S"(load)
-                     : "memory");
-    __builtin_unreachable();
-}
+#define COROUTINE_SWITCH(co, SAVE, LOAD)                                                           \
+    do {                                                                                           \
+        Coroutine *coroutine_ = (co);                                                              \
+        __asm__ volatile(                                                                          \
+            "leaq 1f(%%rip), %%rax\n\t"                                                            \
+            "movq %%rsp, " SAVE##_STACK "(%%rdi)\n\t"                                              \
+            "movq %%rax, " SAVE##_ADDRESS "(%%rdi)\n\t"                                            \
+            "movq %%rbp, " SAVE##_FRAME "(%%rdi)\n\t"                                              \
+            GO_TO(LOAD)                                                                            \
+            "1:"                                                                                   \
+            : "+D"(coroutine_)                                                                     \
+            :                                                                                      \
+            : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
+              "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",       \
+              "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc", "memory");       \
+    } while (0)
+
+#define COROUTINE_LEAVE(co, LOAD)                                                                  \
+    do {                                                                                           \
+        __asm__ volatile(GO_TO(LOAD) : : "D"(co) : "memory");                                      \
+        __builtin_unreachable();                                                                   \
+    } while (0)
 
 #elif defined(__aarch64__)
 
+#define GO_TO(LOAD)                                                                                \
+    "ldr x10, [x0, #" LOAD##_STACK "]\n\t"                                                         \
+    "ldr x9, [x0, #" LOAD##_ADDRESS "]\n\t"                                                        \
+    "ldr x29, [x0, #" LOAD##_FRAME "]\n\t"                                                         \
+    "mov sp, x10\n\t"                                                                              \
+    "br x9\n"
+
 /* hint #36 is "bti j": a landing pad for the branch, and nothing on older processors. */
-static inline __attribute__((always_inline)) void coroutine_place_switch(CoroutinePlace *save,
-                                                                         CoroutinePlace *load)
-{
-    register CoroutinePlace *from __asm__("x0") = save;
-    register CoroutinePlace *to __asm__("x1") = load;
+#define COROUTINE_SWITCH(co, SAVE, LOAD)                                                           \
+    do {                                                                                           \
+        register Coroutine *coroutine_ __asm__("x0") = (co);                                       \
+        __asm__ volatile(                                                                          \
+            "adr x9, 1f\n\t"                                                                       \
+            "mov x10, sp\n\t"                                                                      \
+            "str x10, [x0, #" SAVE##_STACK "]\n\t"                                                 \
+            "str x9, [x0, #" SAVE##_ADDRESS "]\n\t"                                                \
+            "str x29, [x0, #" SAVE##_FRAME "]\n\t"                                                 \
+            GO_TO(LOAD)                                                                            \
+            "1:\n\t"                                                                               \
+            "hint #36"                                                                             \
+            : "+r"(coroutine_)                                                                     \
+            :                                                                                      \
+            : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",    \
+              "x14", "x15", "x16", "x17", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26",  \
+              "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",     \
+              "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",  \
+              "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc",          \
+              "memory");                                                                           \
+    } while (0)
 
-    __asm__ volatile("adr x9, 1f\n\t"
-                     "mov x10, sp\n\t"
-                     "stp x10, x9, [x0]\n\t"
-                     "str x29, [x0, #16]\n\t"
-                     "ldp x10, x9, [x1]\n\t"
-                     "ldr x29, [x1, #16]\n\t"
-                     "mov sp, x10\n\t"
-                     "br x9\n"
-                     "1:\n\t"
-                     "hint #36"
-                     : "+r"(from), "+r"(to)
-                     :
-                     : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
-                       "x14", "x15", "x16", "x17", "x19", "x20", "x21", "x22", "x23", "x24", "x25",
-                       "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7",
-                       "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18",
-                       "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
-                       "v30", "v31", "cc", "memory");
-}
-
-static inline __attribute__((always_inline, noreturn)) void
-coroutine_place_leave_for(CoroutinePlace *load)
-{
-    register CoroutinePlace *to __asm__("x1") = load;
-
-    __asm__ volatile("ldp x10, x9, [x1]\n\t"
-                     "ldr x29, [x1, #16]\n\t"
-                     "mov sp, x10\n\t"
-                     "br x9"
-                     :
-                     : "r"(to)
-                     : "memory");
-    __builtin_unreachable();
-}
+#define COROUTINE_LEAVE(co, LOAD)                                                                  \
+    do {                                                                                           \
+        register Coroutine *coroutine_ __asm__("x0") = (co);                                       \
+        __asm__ volatile(GO_TO(LOAD) : : "r"(coroutine_) : "memory");                              \
+        __builtin_unreachable();                                                                   \
+    } while (0)
 
 #else
 #error "no stack switch for this processor: configure with -Dcoroutine_backend=ucontext"
@@ -106,19 +118,19 @@ static inline void coroutine_place_init(Coroutine *co)
 
 static inline __attribute__((always_inline)) void coroutine_switch_in(Coroutine *co)
 {
-    coroutine_place_switch(&co->enterer, &co->own);
+    COROUTINE_SWITCH(co, ENTERER, OWN);
 }
 
 static inline __attribute__((always_inline)) void coroutine_switch_out(Coroutine *co)
 {
-    coroutine_place_switch(&co->own, &co->enterer);
+    COROUTINE_SWITCH(co, OWN, ENTERER);
 }
 
 /* The next life begins with the first step again, which is cheaper than to keep this place. */
 static inline __attribute__((always_inline, noreturn)) void coroutine_switch_end(Coroutine *co)
 {
     coroutine_place_init(co);
-    coroutine_place_leave_for(&co->enterer);
+    COROUTINE_LEAVE(co, ENTERER);
 }
 
 #endif

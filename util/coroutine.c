@@ -90,7 +90,6 @@ COROUTINE_NEVER_INLINE Coroutine *qemu_coroutine_create(CoroutineEntry *entry, v
     }
     co->entry = entry;
     co->opaque = opaque;
-    co->ctx = thread.ctx;
     return co;
 }
 

@@ -46,7 +46,7 @@ struct Coroutine {
     CoroutineEntry *entry;
     void *opaque;
     Coroutine *caller; /* the coroutine that entered this one, NULL for a thread's ordinary code */
-    AioContext *ctx;   /* where it runs, or will run when woken; NULL in a thread without event loop */
+    AioContext *ctx;   /* where it runs, or will run; NULL in a thread without event loop */
     STAILQ_ENTRY(Coroutine) link;
     bool is_running; /* entered and has not yielded since, though another one that it entered may run now */
     bool is_entered; /* between its first instruction and its last */
