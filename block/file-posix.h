@@ -11,7 +11,7 @@
 /* ---- locks (file-posix-lock.c) ---- */
 
 /*
- * The locks that a node holds on its file, see docs/devel/request-path.rst.  They belong to the
+ * The locks that a node holds on its file, see docs/interop/image-locking.rst.  They belong to the
  * open file description and last until it is closed.
  */
 typedef struct FileLocks {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "block/block-create.h"
 #include "block/block_int.h"
 #include "qemu/buffer.h"
 
@@ -347,6 +348,85 @@ static void test_raw_window(void)
     unlink(path);
 }
 
+static void test_probed_raw_is_guarded(void)
+{
+    g_autofree char *path = make_file("probed", 64 * KiB, 0);
+    static const uint8_t magic[8] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
+    BdrvChild *child = open_json(BDRV_O_RDWR, &error_abort,
+                                 "{\"driver\": \"raw\", \"file\": {\"driver\": \"file\","
+                                 " \"filename\": \"%s\"}}", path);
+
+    child->bs->probed = true;
+    /* What is there already counts as much as what is written. */
+    g_assert_cmpint(bdrv_pwrite(child, 4, 4, magic + 4, 0), ==, 0);
+    g_assert_cmpint(bdrv_pwrite(child, 0, 4, magic, 0), ==, -EPERM);
+    g_assert_cmpint(bdrv_pwrite(child, 0, 8, magic, 0), ==, -EPERM);
+    g_assert_cmpint(bdrv_pwrite(child, 0, 8, "harmless", 0), ==, 0);
+    g_assert_cmpint(bdrv_pwrite(child, 4096, 8, magic, 0), ==, 0);
+    child->bs->probed = false;
+    g_assert_cmpint(bdrv_pwrite(child, 0, 8, magic, 0), ==, 0);
+    bdrv_detach_child(child);
+    unlink(path);
+}
+
+/* ---- creation and reopening ---- */
+
+static int coroutine_fn create_entry(void *arg)
+{
+    Error *err = NULL;
+    int ret = bdrv_co_create(arg, &err);
+
+    g_clear_pointer(&err, error_free);
+    return ret;
+}
+
+static void test_create_respects_users(void)
+{
+    g_autofree char *path = test_path("created");
+    BlockdevCreateOptions options = {
+        .driver = BLOCKDEV_DRIVER_FILE,
+        .u.file = {.filename = path, .size = MiB},
+    };
+    AioContext *ctx = qemu_get_aio_context();
+    BdrvChild *child;
+    struct stat st;
+
+    g_assert_cmpint(bdrv_run_co(ctx, create_entry, &options), ==, 0);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, MiB);
+    child = open_json(BDRV_O_RDWR, &error_abort, "{\"driver\": \"file\", \"filename\": \"%s\"}",
+                      path);
+    bdrv_child_try_set_perm(child, BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL & ~BLK_PERM_WRITE,
+                            &error_abort);
+    options.u.file.size = 512;
+    g_assert_cmpint(bdrv_run_co(ctx, create_entry, &options), ==, -EAGAIN);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, MiB);
+    bdrv_detach_child(child);
+    unlink(path);
+    options.u.file.has_preallocation = true;
+    options.u.file.preallocation = PREALLOC_MODE_METADATA;
+    g_assert_cmpint(bdrv_run_co(ctx, create_entry, &options), ==, -ENOTSUP);
+    g_assert_cmpint(stat(path, &st), <, 0);
+}
+
+static void test_reopen_keeps_the_locks(void)
+{
+    g_autofree char *path = make_file("reopen", 4096, 0x11);
+    BdrvChild *child = open_json(BDRV_O_RDWR, &error_abort,
+                                 "{\"driver\": \"file\", \"filename\": \"%s\"}", path);
+
+    g_assert_cmpuint(child->bs->bl.request_alignment, ==, 1);
+    g_assert_cmpint(bdrv_reopen(child->bs, NULL, child->bs->open_flags | BDRV_O_NOCACHE,
+                                &error_abort), ==, 0);
+    g_assert_cmpuint(child->bs->bl.request_alignment, >=, 512);
+    g_assert_cmphex(bytes_seen_by_others(path), ==, 0x0b);
+    g_assert_cmpint(bdrv_pwrite(child, 100, 3, "abc", 0), ==, 0);
+    check_content(child, 103, 3993, 0x11);
+    bdrv_detach_child(child);
+    unlink(path);
+}
+
 /* ---- null ---- */
 
 static void test_null_reads_zeroes(const void *driver)
@@ -420,6 +500,10 @@ int main(int argc, char **argv)
     g_test_add_func("/file/lock/others-see-what-is-used", test_locks_are_seen);
     g_test_add_func("/file/lock/conflicts-are-found", test_conflicts_are_found);
     g_test_add_func("/raw/window-is-kept", test_raw_window);
+    g_test_add_func("/raw/a-guessed-one-keeps-its-first-bytes-harmless",
+                    test_probed_raw_is_guarded);
+    g_test_add_func("/file/create-spares-a-file-in-use", test_create_respects_users);
+    g_test_add_func("/file/reopen-keeps-the-locks", test_reopen_keeps_the_locks);
     g_test_add_data_func("/null/null-co-reads-zeroes", "null-co", test_null_reads_zeroes);
     g_test_add_data_func("/null/null-aio-reads-zeroes", "null-aio", test_null_reads_zeroes);
     g_test_add_func("/null/zoned-through-raw", test_null_zoned);

@@ -119,6 +119,7 @@ typedef struct Writer {
     BdrvChild *child;
     int64_t offset;
     int64_t bytes;
+    uint8_t byte;
     BdrvRequestFlags flags;
     int *nr_running;
 } Writer;
@@ -126,10 +127,10 @@ typedef struct Writer {
 static void coroutine_fn writer_entry(void *opaque)
 {
     Writer *writer = opaque;
-    uint8_t buf[64];
+    uint8_t buf[4096];
 
     g_assert_cmpint(writer->bytes, <=, sizeof(buf));
-    memset(buf, 0xa5, sizeof(buf));
+    memset(buf, writer->byte, sizeof(buf));
     g_assert_cmpint(bdrv_co_pwrite(writer->child, writer->offset, writer->bytes, buf,
                                    writer->flags), ==, 0);
     --*writer->nr_running;
@@ -160,7 +161,9 @@ static void test_concurrent_partial_writes(void)
         child->bs->bl.request_alignment = 512 << g_test_rand_int_range(0, 4);
         disk->delays = g_rand_new_with_seed(g_test_rand_int());
         for (int i = 0; i < NR; i++) {
-            writers[i] = (Writer){.child = child, .offset = i * UNIT, .bytes = UNIT};
+            writers[i] = (Writer){
+                .child = child, .offset = i * UNIT, .bytes = UNIT, .byte = 0xa5,
+            };
         }
         run_writers(writers, NR);
         for (int i = 0; i < NR * UNIT; i++) {
@@ -169,6 +172,27 @@ static void test_concurrent_partial_writes(void)
         g_assert_cmphex(disk->data[NR * UNIT], ==, (uint8_t)(NR * UNIT * 31 + (NR * UNIT >> 9) + 1));
         memory_disk_free(child);
     }
+}
+
+static void test_aligned_write_waits_for_partial_one(void)
+{
+    BdrvChild *child = memory_disk_new(64 * KiB);
+    MemoryDisk *disk = memory_disk(child);
+
+    child->bs->bl.request_alignment = 4096;
+    disk->delays = g_rand_new_with_seed(g_test_rand_int());
+    for (int round = 0; round < 50; round++) {
+        Writer writers[2] = {
+            {.child = child, .offset = 4096 + 10, .bytes = 64, .byte = 0xa5},
+            {.child = child, .offset = 4096, .bytes = 4096, .byte = round},
+        };
+
+        run_writers(writers, 2);
+        for (int i = 0; i < 4096; i++) {
+            g_assert_cmphex(disk->data[4096 + i], ==, round);
+        }
+    }
+    memory_disk_free(child);
 }
 
 static void test_serialising_keeps_others_out(void)
@@ -417,6 +441,8 @@ int main(int argc, char **argv)
                     test_aligned_request_is_passed_on_whole);
     g_test_add_func("/io/serialise/concurrent-partial-writes-lose-nothing",
                     test_concurrent_partial_writes);
+    g_test_add_func("/io/serialise/an-aligned-write-waits-for-a-partial-one",
+                    test_aligned_write_waits_for_partial_one);
     g_test_add_func("/io/serialise/a-serialising-request-keeps-others-out",
                     test_serialising_keeps_others_out);
     g_test_add_func("/io/flush/nothing-new-is-not-sent", test_flush_with_nothing_new);
