@@ -8,6 +8,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 #include "qemu/bswap.h"
 
@@ -119,7 +120,12 @@ int qcow2_create_check(const BlockdevCreateOptions *options, Error **errp)
     if (!check_values(qcow2, errp) || !check_size(qcow2, errp)) {
         return -EINVAL;
     }
-    return check_supported(qcow2, errp) ? 0 : -ENOTSUP;
+    if (!check_supported(qcow2, errp)) {
+        return -ENOTSUP;
+    }
+    return qcow2->zone
+               ? qcow2_zoned_create_check(qcow2, qcow2->size, wanted_cluster_size(qcow2), errp)
+               : 0;
 }
 
 /* ---- the empty image ---- */
@@ -234,8 +240,11 @@ static int coroutine_fn fill_image(BlockDriverState *bs, const BlockdevCreateOpt
                                    Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret;
+    int ret = options->zone ? qcow2_zoned_create(bs, options, errp) : 0;
 
+    if (ret < 0) {
+        return ret;
+    }
     if (!options->has_preallocation || options->preallocation == PREALLOC_MODE_OFF) {
         return 0;
     }

@@ -277,7 +277,7 @@ int coroutine_fn qcow2_flush_all(BlockDriverState *bs)
     return ret < 0 ? ret : write_ret;
 }
 
-int coroutine_fn qcow2_co_flush(BlockDriverState *bs)
+int coroutine_fn qcow2_flush_unlocked(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
     uint64_t last_id;

@@ -4,6 +4,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 #include "qemu/bswap.h"
 
@@ -48,6 +49,9 @@ ImageInfoSpecific *qcow2_get_specific_info(BlockDriverState *bs, Error **errp)
         qcow2->corrupt = s->incompatible_features & QCOW2_INCOMPAT_CORRUPT;
         qcow2->has_extended_l2 = true;
         qcow2->extended_l2 = s->incompatible_features & QCOW2_INCOMPAT_EXTL2;
+    }
+    if (s->zoned) {
+        qcow2->zoned = qcow2_zoned_specific_info(bs);
     }
     return info;
 }

@@ -7,6 +7,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 #include "qemu/error-report.h"
 
@@ -42,6 +43,9 @@ int coroutine_fn qcow2_co_preadv_part(BlockDriverState *bs, int64_t offset, int6
 {
     BDRVQcow2State *s = bs->opaque;
 
+    if (s->zoned) {
+        return qcow2_zoned_co_preadv_part(bs, offset, bytes, qiov, qiov_offset);
+    }
     while (bytes > 0) {
         int64_t count = bytes;
         int64_t host_offset;
@@ -176,6 +180,16 @@ int coroutine_fn qcow2_co_pwritev_part(BlockDriverState *bs, int64_t offset, int
 {
     BDRVQcow2State *s = bs->opaque;
 
+    if (s->zoned) {
+        int ret = qcow2_zoned_check_random_access(bs, offset, bytes);
+
+        if (ret == -ENOTSUP) {
+            return qcow2_zoned_co_pwritev_part(bs, offset, bytes, qiov, qiov_offset);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+    }
     while (bytes > 0) {
         int64_t count = bytes;
         int64_t host_offset;
@@ -233,8 +247,11 @@ int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, in
                                         BdrvRequestFlags flags)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret;
+    int ret = s->zoned ? qcow2_zoned_check_random_access(bs, offset, bytes) : 0;
 
+    if (ret < 0) {
+        return ret;
+    }
     if (!is_cluster_aligned(bs, offset, bytes) || s->qcow_version < 3) {
         return zero_partial_cluster(bs, offset, bytes);
     }
@@ -247,8 +264,11 @@ int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, in
 int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret;
+    int ret = s->zoned ? qcow2_zoned_check_random_access(bs, offset, bytes) : 0;
 
+    if (ret < 0) {
+        return ret;
+    }
     if (!is_cluster_aligned(bs, offset, bytes)) {
         return -ENOTSUP;
     }
@@ -265,11 +285,19 @@ int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t
 int coroutine_fn qcow2_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                        int64_t *pnum, int64_t *map, BlockDriverState **file)
 {
+    BDRVQcow2State *s = bs->opaque;
     int64_t host_offset;
     Qcow2ClusterType type;
     int ret;
 
     *pnum = bytes;
+    if (s->zoned) {
+        /* What lies above a write pointer is zeroes, whatever the tables have there. */
+        ret = qcow2_zoned_data_extent(bs, offset, bytes, pnum);
+        if (ret <= 0) {
+            return ret < 0 ? ret : BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED;
+        }
+    }
     ret = look_up(bs, offset, pnum, &host_offset, &type);
     if (ret < 0) {
         return ret;
@@ -290,4 +318,11 @@ int coroutine_fn qcow2_co_block_status(BlockDriverState *bs, int64_t offset, int
         *file = bs->file->bs;
         return BDRV_BLOCK_DATA | BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_OFFSET_VALID;
     }
+}
+
+int coroutine_fn qcow2_co_flush(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    return s->zoned ? qcow2_zoned_co_flush(bs) : qcow2_flush_unlocked(bs);
 }

@@ -206,6 +206,10 @@ static int check_resize(BlockDriverState *bs, int64_t size, PreallocMode preallo
                          "cluster size)");
         return -EFBIG;
     }
+    if (s->zoned) {
+        error_setg(errp, "Resizing a zoned image is not supported");
+        return -ENOTSUP;
+    }
     if (size < bs->total_bytes && prealloc != PREALLOC_MODE_OFF) {
         error_setg(errp, "Preallocation can't be used for shrinking an image");
         return -EINVAL;

@@ -328,17 +328,6 @@ static void zone_batch_apply(ZoneCommitBatch *batch)
     }
 }
 
-static int coroutine_fn zone_flush_below(BlockDriverState *bs)
-{
-    BDRVQcow2State *s = bs->opaque;
-    int ret;
-
-    qemu_co_mutex_lock(&s->lock);
-    ret = qcow2_write_caches(bs);
-    qemu_co_mutex_unlock(&s->lock);
-    return ret < 0 ? ret : qcow2_file_sync(bs);
-}
-
 static int coroutine_fn zone_batch_run(ZoneCommitBatch *batch)
 {
     BDRVQcow2State *s = batch->bs->opaque;
@@ -346,7 +335,7 @@ static int coroutine_fn zone_batch_run(ZoneCommitBatch *batch)
     int ret = zone_batch_stage(batch);
 
     if (ret == 0 && batch->promises_data) {
-        ret = zone_flush_below(batch->bs);
+        ret = qcow2_flush_unlocked(batch->bs);
     }
     if (ret == 0) {
         ret = zone_batch_write(batch);

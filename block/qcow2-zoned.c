@@ -99,7 +99,7 @@ static void zone_answer_settled(BlockDriverState *bs, ZoneWriteList *settled, ui
 
 /* Do the I/O of an admitted write and wait until it may be answered. */
 static int coroutine_fn zone_write_run(BlockDriverState *bs, Qcow2ZoneWrite *zw, QEMUIOVector *qiov,
-                                       size_t qiov_offset, BdrvRequestFlags flags)
+                                       size_t qiov_offset)
 {
     BDRVQcow2State *s = bs->opaque;
     ZoneWriteList settled = TAILQ_HEAD_INITIALIZER(settled);
@@ -114,9 +114,6 @@ static int coroutine_fn zone_write_run(BlockDriverState *bs, Qcow2ZoneWrite *zw,
         zw->waiting = qemu_coroutine_self();
         qemu_coroutine_yield();
         zw->waiting = NULL;
-    }
-    if (zw->zone_write.ret == 0 && (flags & BDRV_REQ_FUA)) {
-        return zone_commit_flush(bs);
     }
     return zw->zone_write.ret;
 }
@@ -139,8 +136,7 @@ int qcow2_zoned_check_random_access(BlockDriverState *bs, int64_t offset, int64_
 }
 
 int coroutine_fn qcow2_zoned_co_pwritev_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                             QEMUIOVector *qiov, size_t qiov_offset,
-                                             BdrvRequestFlags flags)
+                                             QEMUIOVector *qiov, size_t qiov_offset)
 {
     BDRVQcow2State *s = bs->opaque;
     Qcow2Zoned *z = s->zoned;
@@ -157,7 +153,7 @@ int coroutine_fn qcow2_zoned_co_pwritev_part(BlockDriverState *bs, int64_t offse
         trace_qcow2_zone_write_refused(offset, bytes, ret);
         return ret;
     }
-    return zone_write_run(bs, &zw, qiov, qiov_offset, flags);
+    return zone_write_run(bs, &zw, qiov, qiov_offset);
 }
 
 int coroutine_fn qcow2_co_zone_append(BlockDriverState *bs, int64_t *offset, QEMUIOVector *qiov,
@@ -178,7 +174,7 @@ int coroutine_fn qcow2_co_zone_append(BlockDriverState *bs, int64_t *offset, QEM
         trace_qcow2_zone_write_refused(*offset, qiov->size, ret);
         return ret;
     }
-    ret = zone_write_run(bs, &zw, qiov, 0, flags);
+    ret = zone_write_run(bs, &zw, qiov, 0);
     if (ret == 0) {
         *offset = zw.zone_write.offset;
     }
@@ -214,7 +210,7 @@ static int coroutine_fn zone_read_extent(BlockDriverState *bs, int64_t offset, i
     BDRVQcow2State *s = bs->opaque;
     Qcow2ClusterType type;
     int64_t host_offset;
-    unsigned int epoch;
+    unsigned int epoch = 0;
     int ret = zone_read_map(bs, offset, bytes, &host_offset, &type, &epoch);
 
     if (ret < 0) {
@@ -232,8 +228,7 @@ static int coroutine_fn zone_read_extent(BlockDriverState *bs, int64_t offset, i
 }
 
 int coroutine_fn qcow2_zoned_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                            QEMUIOVector *qiov, size_t qiov_offset,
-                                            BdrvRequestFlags flags)
+                                            QEMUIOVector *qiov, size_t qiov_offset)
 {
     BDRVQcow2State *s = bs->opaque;
     const BdrvZones *zones = s->zoned->zones;
@@ -257,29 +252,11 @@ int coroutine_fn qcow2_zoned_co_preadv_part(BlockDriverState *bs, int64_t offset
     return 0;
 }
 
-int coroutine_fn qcow2_zoned_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                             int64_t *pnum, int64_t *map, BlockDriverState **file)
+int qcow2_zoned_data_extent(BlockDriverState *bs, int64_t offset, int64_t bytes, int64_t *count)
 {
     BDRVQcow2State *s = bs->opaque;
-    Qcow2ClusterType type;
-    unsigned int epoch;
-    int ret = zones_read_extent(s->zoned->zones, offset, bytes, pnum);
 
-    if (ret == 0) {
-        return BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED;
-    }
-    if (ret < 0) {
-        return ret;
-    }
-    ret = zone_read_map(bs, offset, pnum, map, &type, &epoch);
-    if (ret < 0) {
-        return ret;
-    }
-    qcow2_data_io_end(s, epoch);
-    *file = bs->file->bs;
-    return type == QCOW2_CLUSTER_NORMAL
-               ? BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID | BDRV_BLOCK_ALLOCATED
-               : BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED;
+    return zones_read_extent(s->zoned->zones, offset, bytes, count);
 }
 
 /* ---- management ---- */

@@ -93,17 +93,21 @@ void qcow2_zoned_refresh_limits(BlockDriverState *bs);
 Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs);
 
 int coroutine_fn qcow2_zoned_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                            QEMUIOVector *qiov, size_t qiov_offset,
-                                            BdrvRequestFlags flags);
+                                            QEMUIOVector *qiov, size_t qiov_offset);
+/* For a range that begins in a sequential zone. */
 int coroutine_fn qcow2_zoned_co_pwritev_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                             QEMUIOVector *qiov, size_t qiov_offset,
-                                             BdrvRequestFlags flags);
-/* 0 when the range is conventional and the driver may go on as on a plain image; -ENOTSUP,
- * -ZONE_ERR_PAST_CAPACITY. */
+                                             QEMUIOVector *qiov, size_t qiov_offset);
+/*
+ * 0 when the range is conventional and the driver may go on as on a plain image; -ENOTSUP where it
+ * begins in a sequential zone, -ZONE_ERR_PAST_CAPACITY where it runs into one.
+ */
 int qcow2_zoned_check_random_access(BlockDriverState *bs, int64_t offset, int64_t bytes);
 int coroutine_fn qcow2_zoned_co_flush(BlockDriverState *bs);
-int coroutine_fn qcow2_zoned_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
-                                             int64_t *pnum, int64_t *map, BlockDriverState **file);
+/*
+ * What the zones say of a range: sets *@count and returns 1 where the tables tell what is there, 0 where it reads
+ * as zeroes, -ZONE_ERR_OFFLINE.  An extent ends with its zone.
+ */
+int qcow2_zoned_data_extent(BlockDriverState *bs, int64_t offset, int64_t bytes, int64_t *count);
 int coroutine_fn qcow2_co_zone_report(BlockDriverState *bs, int64_t offset, unsigned int *nr_zones,
                                       BlockZoneDescriptor *zones);
 int coroutine_fn qcow2_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t offset,

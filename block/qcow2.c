@@ -4,6 +4,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 
 /* ---- the clean-up of unused cache entries ---- */
@@ -175,6 +176,9 @@ static int coroutine_fn open_entry(void *arg)
 
     init_state(s);
     ret = load_image(call->bs, call->options, call->flags, call->errp);
+    if (ret == 0) {
+        ret = qcow2_zoned_open(call->bs, call->flags, call->errp);
+    }
     if (ret < 0) {
         free_state(s);
     }
@@ -213,8 +217,15 @@ static int coroutine_fn inactivate_entry(void *arg)
     return ret;
 }
 
+static int coroutine_fn close_zones_entry(void *arg)
+{
+    qcow2_zoned_close(arg);
+    return 0;
+}
+
 static void qcow2_close(BlockDriverState *bs)
 {
+    bdrv_run_co(bs->aio_context, close_zones_entry, bs);
     if (bs->drv && !bs->read_only) {
         /* Who needs to know of errors has flushed before. */
         bdrv_run_co(bs->aio_context, inactivate_entry, bs);
@@ -308,6 +319,9 @@ static void qcow2_refresh_limits(BlockDriverState *bs, Error **errp)
     bs->bl.pdiscard_alignment = s->cluster_size;
     bs->bl.max_pwrite_zeroes = 0;
     bs->bl.max_pdiscard = 0;
+    if (s->zoned) {
+        qcow2_zoned_refresh_limits(bs);
+    }
 }
 
 static const char *const qcow2_mutable_options[] = {
@@ -334,6 +348,9 @@ static BlockDriver bdrv_qcow2 = {
     .bdrv_co_flush = qcow2_co_flush,
     .bdrv_co_block_status = qcow2_co_block_status,
     .bdrv_co_truncate = qcow2_co_truncate,
+    .bdrv_co_zone_report = qcow2_co_zone_report,
+    .bdrv_co_zone_mgmt = qcow2_co_zone_mgmt,
+    .bdrv_co_zone_append = qcow2_co_zone_append,
     .bdrv_create_check = qcow2_create_check,
     .bdrv_co_create = qcow2_co_create,
     .bdrv_co_get_info = qcow2_co_get_info,

@@ -475,6 +475,11 @@ int coroutine_fn qcow2_write_l2_range(BlockDriverState *bs, int64_t guest_offset
  */
 int coroutine_fn qcow2_flush_all(BlockDriverState *bs);
 /*
+ * Write all, sync, give pending frees back; called without s->lock, which is not held while the
+ * disk works.  0 or -errno.
+ */
+int coroutine_fn qcow2_flush_unlocked(BlockDriverState *bs);
+/*
  * Free [@offset, +@bytes) once the tables as they are now in memory are stable: at the next flush,
  * or at once when much is waiting already (see qcow2_process_pending_frees()).  Until then the
  * clusters keep their refcount.
