@@ -21,20 +21,13 @@ bool tool_image_set_cache(ToolImage *image, const char *mode)
     return bdrv_parse_cache_mode(mode, &image->flags, &image->writethrough);
 }
 
-static BlockBackend *tool_open_image_opts(const ToolImage *image, Error **errp)
+/* Where nothing but options says what to open. */
+static BlockBackend *tool_open_options(const ToolImage *image, json_t *options, Error **errp)
 {
-    json_t *options = keyval_parse(image->filename, image->implied_key, NULL, errp);
-
-    if (!options) {
-        return NULL;
-    }
     if (!json_object_get(options, "driver") && !json_object_get(options, "file")) {
         error_setg(errp, "Must specify either driver or file");
         json_decref(options);
         return NULL;
-    }
-    if (image->force_share) {
-        json_object_set_new(options, "force-share", json_true());
     }
     return blk_new_open(NULL, NULL, options, image->flags, image->writethrough, errp);
 }
@@ -48,31 +41,55 @@ static void tool_set_aio(const ToolImage *image, json_t *options)
     }
 }
 
-static BlockBackend *tool_open_file(const ToolImage *image, Error **errp)
+static BlockBackend *tool_open_file(const ToolImage *image, json_t *options, Error **errp)
 {
-    json_t *options = json_object();
-    BlockBackend *blk;
-
-    ERRP_GUARD();
     if (image->format) {
         json_object_set_new(options, "driver", json_string(image->format));
+    }
+    tool_set_aio(image, options);
+    return blk_new_open(image->aio ? NULL : image->filename, NULL, options, image->flags,
+                        image->writethrough, errp);
+}
+
+/* A command line that makes no sense, whatever the image is. */
+static bool has_share_conflict(const ToolImage *image)
+{
+    return image->force_share && (image->flags & BDRV_O_RDWR);
+}
+
+BlockBackend *tool_image_open_bare(const ToolImage *image, Error **errp)
+{
+    json_t *options;
+
+    if (has_share_conflict(image)) {
+        error_setg(errp, "force-share=on can only be used with read-only images");
+        return NULL;
+    }
+    if (image->is_image_opts) {
+        options = keyval_parse(image->filename, image->implied_key, NULL, errp);
+    } else {
+        options = image->options ? json_deep_copy(image->options) : json_object();
+    }
+    if (!options) {
+        return NULL;
     }
     if (image->force_share) {
         json_object_set_new(options, "force-share", json_true());
     }
-    tool_set_aio(image, options);
-    blk = blk_new_open(image->aio ? NULL : image->filename, NULL, options, image->flags, image->writethrough, errp);
-    if (!blk) {
-        error_prepend(errp, "Could not open '%s': ", image->filename);
+    if (image->is_image_opts || !image->filename) {
+        return tool_open_options(image, options, errp);
     }
-    return blk;
+    return tool_open_file(image, options, errp);
 }
 
 BlockBackend *tool_image_open(const ToolImage *image, Error **errp)
 {
-    if (image->force_share && (image->flags & BDRV_O_RDWR)) {
-        error_setg(errp, "force-share=on can only be used with read-only images");
-        return NULL;
+    BlockBackend *blk;
+
+    ERRP_GUARD();
+    blk = tool_image_open_bare(image, errp);
+    if (!blk && !image->is_image_opts && !has_share_conflict(image)) {
+        error_prepend(errp, "Could not open '%s': ", image->filename);
     }
-    return image->is_image_opts ? tool_open_image_opts(image, errp) : tool_open_file(image, errp);
+    return blk;
 }

@@ -24,6 +24,8 @@ typedef struct ToolImage {
     int flags;               /* BDRV_O_* */
     /* With @is_image_opts: the key that a first bare word stands for; NULL: none. */
     const char *implied_key;
+    /* Further options of the node, borrowed; NULL: none.  Where they say it all, @filename may be NULL. */
+    json_t *options;
 } ToolImage;
 
 /*
@@ -37,5 +39,8 @@ bool tool_image_set_cache(ToolImage *image, const char *mode);
  * options.
  */
 BlockBackend *tool_image_open(const ToolImage *image, Error **errp);
+
+/* The same, with nothing but the REASON in @errp. */
+BlockBackend *tool_image_open_bare(const ToolImage *image, Error **errp);
 
 #endif
