@@ -34,6 +34,17 @@ static int64_t zone_reserve_bytes(BlockDriverState *bs)
     return MAX(s->cluster_size, ROUND_UP(MIN(bytes, bs->total_bytes / 16), s->cluster_size));
 }
 
+/*
+ * Writes that make a file longer go one at a time in the kernel; make it longer before them.
+ */
+static int coroutine_fn zone_reserve_extend_file(BlockDriverState *bs, int64_t end)
+{
+    if (!bs->file->bs->is_growable || qcow2_file_length(bs) >= end) {
+        return 0;
+    }
+    return bdrv_co_truncate(bs->file, end, false, PREALLOC_MODE_OFF, 0, NULL);
+}
+
 /* Take clusters and make their refcounts durable.  s->lock is not held while the disk works. */
 static int coroutine_fn zone_reserve_allocate(BlockDriverState *bs, Qcow2HostRange *range)
 {
@@ -50,6 +61,9 @@ static int coroutine_fn zone_reserve_allocate(BlockDriverState *bs, Qcow2HostRan
     qemu_co_mutex_unlock(&s->lock);
     if (offset < 0) {
         return offset;
+    }
+    if (ret == 0) {
+        ret = zone_reserve_extend_file(bs, offset + bytes);
     }
     if (ret == 0) {
         ret = qcow2_file_sync(bs);
