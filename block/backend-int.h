@@ -13,9 +13,9 @@ typedef struct BlkAioRequest BlkAioRequest;
 /*
  * Requests belong to the thread of @ctx, the rest to the main thread.
  *
- * @in_flight counts every request from its start until its callback has returned, those that wait for the end of a drain
- * included.  @completed holds requests that ended before the function that started them had returned; completed_bh is
- * scheduled while it is not empty.
+ * @in_flight counts every request from its start until its callback has returned, those that wait
+ * for the end of a drain included.  @completed holds requests that ended before the function that
+ * started them had returned; completed_bh is scheduled while it is not empty.
  */
 struct BlockBackend {
     int refcnt;
@@ -41,8 +41,8 @@ void blk_free_spare(BlockBackend *blk);
 int coroutine_fn blk_wait_drained(BlockBackend *blk);
 
 /*
- * A new request of @blk: 0, and then blk_end_request() must follow; -ENOMEDIUM; or -EIO for a range that no device can
- * have.
+ * A new request of @blk: 0, and then blk_end_request() must follow; -ENOMEDIUM; or -EIO for a range
+ * that no device can have.
  */
 static inline int coroutine_fn blk_begin_request(BlockBackend *blk, int64_t offset, int64_t bytes)
 {

@@ -2,9 +2,10 @@
 /*
  * Requests of a BlockBackend that end in a callback.
  *
- * Each runs in a coroutine of its own.  One that yields calls back when it ends; one that ends at once is queued, and a
- * single bottom half calls back for all that were queued meanwhile.  So no callback comes before the function that
- * started the request has returned, and a driver that never waits costs one turn of the loop for a whole batch.
+ * Each runs in a coroutine of its own.  One that yields calls back when it ends; one that ends at
+ * once is queued, and a single bottom half calls back for all that were queued meanwhile.  So no
+ * callback comes before the function that started the request has returned, and a driver that never
+ * waits costs one turn of the loop for a whole batch.
  */
 #include "qemu/osdep.h"
 
@@ -90,7 +91,10 @@ void blk_run_completed(void *opaque)
     if (!nr_left) {
         return;
     }
-    /* For requests that complete meanwhile, and for the rest of these where a callback runs the event loop. */
+    /*
+     * For requests that complete meanwhile, and for the rest of these where a callback runs the
+     * event loop.
+     */
     qemu_bh_schedule(blk->completed_bh);
     blk->in_flight++;
     while (nr_left-- && blk->nr_completed) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests of a BlockBackend for callers that wait: each runs in a coroutine while the event loop turns, or
- * in the caller's coroutine where there is one.
+ * Requests of a BlockBackend for callers that wait: each runs in a coroutine while the event loop
+ * turns, or in the caller's coroutine where there is one.
  */
 #include "qemu/osdep.h"
 

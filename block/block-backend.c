@@ -2,8 +2,8 @@
 /*
  * BlockBackend: its life, its node, and requests from coroutines.
  *
- * Requests are checked only for what the node cannot check itself; while the node is drained they wait here, so that
- * whoever drains sees no new ones.
+ * Requests are checked only for what the node cannot check itself; while the node is drained they
+ * wait here, so that whoever drains sees no new ones.
  */
 #include "qemu/osdep.h"
 

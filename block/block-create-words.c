@@ -2,7 +2,8 @@
 /*
  * The words of `-o`: how they relate to the members of the schema, and the help text about them.
  *
- * A word is listed where `Formatting` prints it.  Types, checks and texts are the schema's; a table holds nothing but spellings.
+ * A word is listed where `Formatting` prints it.  Types, checks and texts are the schema's; a table
+ * holds nothing but spellings.
  */
 #include "qemu/osdep.h"
 

@@ -2,9 +2,9 @@
 /*
  * Making images.
  *
- * From `-o` words: they become a tree of schema members, that becomes typed options, the driver checks those, and only then is
- * the file made, opened, and given to the format's driver.  The order is a promise: nothing the user typed wrongly
- * costs an existing image.
+ * From `-o` words: they become a tree of schema members, that becomes typed options, the driver
+ * checks those, and only then is the file made, opened, and given to the format's driver.  The
+ * order is a promise: nothing the user typed wrongly costs an existing image.
  */
 #include "qemu/osdep.h"
 
@@ -119,7 +119,10 @@ static const BdrvCreateWord *shown_word(const BdrvCreateWord *word)
     return word;
 }
 
-/* A size as a decimal number of bytes, a switch as on or off, all else as it is; NULL with @errp set. */
+/*
+ * A size as a decimal number of bytes, a switch as on or off, all else as it is; NULL with @errp
+ * set.
+ */
 static char *normalise_value(const BdrvCreateWord *word, const char *value, Error **errp)
 {
     uint64_t bytes;
@@ -333,7 +336,10 @@ static bool create_in_file(const ImagePlan *plan, Error **errp)
     return ok;
 }
 
-/* All has been checked: make the file and the image in it; take away again what was not there before. */
+/*
+ * All has been checked: make the file and the image in it; take away again what was not there
+ * before.
+ */
 static bool carry_out(const ImagePlan *plan, BlockdevCreateOptions *file_options, Error **errp)
 {
     CreateCall cleanup = {.drv = plan->protocol};

@@ -2,8 +2,8 @@
 /*
  * File names as users write them, and as nodes show them.
  *
- * `path`, `proto:rest` and `json:{...}` come in; a path, the name the user gave, or a `json:` description that opens
- * the same node again goes out.
+ * `path`, `proto:rest` and `json:{...}` come in; a path, the name the user gave, or a `json:`
+ * description that opens the same node again goes out.
  */
 #include "qemu/osdep.h"
 
@@ -24,7 +24,10 @@ bool bdrv_is_json_filename(const char *filename)
     return g_str_has_prefix(filename, JSON_PREFIX);
 }
 
-/* The object under @name in @tree, made where there is none; NULL where something else stands there. */
+/*
+ * The object under @name in @tree, made where there is none; NULL where something else stands
+ * there.
+ */
 static json_t *nested_object(json_t *tree, const char *name)
 {
     json_t *object = json_object_get(tree, name);
@@ -53,7 +56,10 @@ static bool set_dotted(json_t *tree, const char *key, json_t *value, Error **err
     return true;
 }
 
-/* Turn `"file.filename": x` into `"file": {"filename": x}`; plain keys first, so that their order does not matter. */
+/*
+ * Turn `"file.filename": x` into `"file": {"filename": x}`; plain keys first, so that their order
+ * does not matter.
+ */
 static json_t *nest_dotted_keys(json_t *flat, Error **errp)
 {
     g_autoptr(json_t) tree = json_object();

@@ -2,9 +2,9 @@
 /*
  * The limits of a node: defaults, what follows from its file, and what its driver says.
  *
- * Request alignment and maxima are not taken over from the file: requests to it are aligned and split by its own
- * limits.  Where memory is best aligned is, because data travels down without being copied; but only the node whose
- * driver cannot use other memory bounces it.
+ * Request alignment and maxima are not taken over from the file: requests to it are aligned and
+ * split by its own limits.  Where memory is best aligned is, because data travels down without
+ * being copied; but only the node whose driver cannot use other memory bounces it.
  */
 #include "qemu/osdep.h"
 

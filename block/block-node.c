@@ -2,8 +2,8 @@
 /*
  * The life of block nodes: names, references, the last goodbye.
  *
- * Every node has a name of its own, generated (`#block123`) where the user gave none, and stands in one list.
- * Users' names begin with a letter, so the two kinds never meet.
+ * Every node has a name of its own, generated (`#block123`) where the user gave none, and stands in
+ * one list. Users' names begin with a letter, so the two kinds never meet.
  */
 #include "qemu/osdep.h"
 
@@ -40,8 +40,8 @@ static char *choose_node_name(const char *wanted, Error **errp)
         return NULL;
     }
     if (strlen(wanted) > NODE_NAME_MAX_LEN) {
-        error_setg(errp, "Node name too long: '%s' has %zu characters, at most %d are allowed", wanted,
-                   strlen(wanted), NODE_NAME_MAX_LEN);
+        error_setg(errp, "Node name too long: '%s' has %zu characters, at most %d are allowed",
+                   wanted, strlen(wanted), NODE_NAME_MAX_LEN);
         return NULL;
     }
     if (bdrv_find_node(wanted)) {

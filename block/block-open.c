@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening nodes: from a file name, a reference or an option tree to a node with everything below it.
+ * Opening nodes: from a file name, a reference or an option tree to a node with everything below
+ * it.
  *
- * A format's `file` child is opened first; its content tells the format where the user does not.  Then the options
- * are put into their typed form and the driver opens.  A failure at any step leaves nothing behind.
+ * A format's `file` child is opened first; its content tells the format where the user does not.
+ * Then the options are put into their typed form and the driver opens.  A failure at any step
+ * leaves nothing behind.
  */
 #include "qemu/osdep.h"
 
@@ -106,7 +108,8 @@ static bool take_filename(NodeSpec *spec, Error **errp)
     if (spec->drv->bdrv_parse_filename) {
         spec->drv->bdrv_parse_filename(filename, spec->options, &local_err);
     } else {
-        json_object_set_new(spec->options, "filename", json_stringn_nocheck(filename, strlen(filename)));
+        json_object_set_new(spec->options, "filename",
+                            json_stringn_nocheck(filename, strlen(filename)));
     }
     error_propagate(errp, local_err);
     return !local_err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options of block nodes: those that every driver has, what children inherit of them, and the step from a
- * tree of strings to the schema's types.
+ * Options of block nodes: those that every driver has, what children inherit of them, and the step
+ * from a tree of strings to the schema's types.
  *
  * The schema decides which options there are; nothing here lists those of a driver.
  */

@@ -2,9 +2,10 @@
 /*
  * Children and permissions.
  *
- * Each edge of the graph carries what the parent uses of the child and what it lets others use.  The two must fit
- * for every pair of parents of a node.  What a node needs of its children follows from its own mode and its parents, so
- * a change at the top runs down to the protocol driver, which turns the sums into file locks.
+ * Each edge of the graph carries what the parent uses of the child and what it lets others use.
+ * The two must fit for every pair of parents of a node.  What a node needs of its children follows
+ * from its own mode and its parents, so a change at the top runs down to the protocol driver, which
+ * turns the sums into file locks.
  *
  * A change that is refused anywhere leaves the graph as it was.
  */
@@ -141,8 +142,9 @@ static int apply_perm(BlockDriverState *bs, Error **errp)
 }
 
 /*
- * Give an edge its new permissions and carry the consequences down.  On failure the edge is put back; what had changed
- * below by then goes back with it, because it is computed from the same edges.
+ * Give an edge its new permissions and carry the consequences down.  On failure the edge is put
+ * back; what had changed below by then goes back with it, because it is computed from the same
+ * edges.
  */
 static int update_edge(BdrvChild *child, uint64_t perm, uint64_t shared, Error **errp)
 {
@@ -252,7 +254,9 @@ void bdrv_detach_child(BdrvChild *child)
     LIST_REMOVE(child, next_parent);
     g_free(child->name);
     g_free(child);
-    /* Giving up permissions cannot be refused; a node about to go closes its file, locks and all. */
+    /*
+     * Giving up permissions cannot be refused; a node about to go closes its file, locks and all.
+     */
     if (bs->refcnt > 1) {
         bdrv_refresh_perm(bs, NULL);
     }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Changing the mode of open nodes: read-only, cache mode, and the options that a driver says it can change.
+ * Changing the mode of open nodes: read-only, cache mode, and the options that a driver says it can
+ * change.
  *
- * A node is reopened together with the children it opened itself, which follow its flags.  All of them are drained and flushed,
- * all drivers prepare, permissions and locks change, and only then all commit; a refusal on the way leaves every node as
- * it was.
+ * A node is reopened together with the children it opened itself, which follow its flags.  All of
+ * them are drained and flushed, all drivers prepare, permissions and locks change, and only then
+ * all commit; a refusal on the way leaves every node as it was.
  */
 #include "qemu/osdep.h"
 

@@ -2,8 +2,8 @@
 /*
  * What the files of the block graph share among themselves and nobody else uses.
  *
- * Option trees are jansson objects with nested keys; scalars may be JSON values or strings, as they come from a command
- * line.  Everything here runs in the main thread, outside coroutines.
+ * Option trees are jansson objects with nested keys; scalars may be JSON values or strings, as they
+ * come from a command line.  Everything here runs in the main thread, outside coroutines.
  */
 #ifndef BLOCK_GRAPH_INT_H
 #define BLOCK_GRAPH_INT_H
@@ -25,16 +25,17 @@ bool bdrv_is_json_filename(const char *filename);
 json_t *bdrv_parse_json_filename(const char *filename, Error **errp);
 
 /*
- * Fill bs->filename: the name by which the node can be opened again, the child's where the node adds nothing to it, otherwise a
- * `json:` description.  @opened_as is the name it was opened by, or NULL.
+ * Fill bs->filename: the name by which the node can be opened again, the child's where the node
+ * adds nothing to it, otherwise a `json:` description.  @opened_as is the name it was opened by, or
+ * NULL.
  */
 void bdrv_set_filename(BlockDriverState *bs, const char *opened_as);
 
 /* ---- options (block-options.c) ---- */
 
 /*
- * Apply the generic options found in @options (read-only, auto-read-only, cache.*, discard, force-share) to the
- * BDRV_O_* in *@flags, which stand for those that are not given.
+ * Apply the generic options found in @options (read-only, auto-read-only, cache.*, discard,
+ * force-share) to the BDRV_O_* in *@flags, which stand for those that are not given.
  */
 bool bdrv_flags_from_options(const json_t *options, int *flags, Error **errp);
 
@@ -48,18 +49,24 @@ bool bdrv_is_generic_option(const char *key);
 bool bdrv_has_option(const BlockDriver *drv, const char *key);
 
 /*
- * The typed form of @options for @drv, with the child "file", if @file is not NULL, as a reference to that node.
- * NULL with @errp set; a key that the driver does not have is named.
+ * The typed form of @options for @drv, with the child "file", if @file is not NULL, as a reference
+ * to that node. NULL with @errp set; a key that the driver does not have is named.
  */
 BlockdevOptions *bdrv_typed_options(const BlockDriver *drv, const json_t *options,
                                     const BlockDriverState *file, Error **errp);
 
 /* ---- nodes (block-node.c) ---- */
 
-/* A node named @node_name (NULL: a generated name) with one reference and no driver; NULL with @errp set. */
+/*
+ * A node named @node_name (NULL: a generated name) with one reference and no driver; NULL with
+ * @errp set.
+ */
 BlockDriverState *bdrv_new_node(const char *node_name, Error **errp);
 
-/* Call @func(@opaque) outside of any coroutine and return when it has: at once, or from the event loop. */
+/*
+ * Call @func(@opaque) outside of any coroutine and return when it has: at once, or from the event
+ * loop.
+ */
 void bdrv_call_outside_coroutine(void (*func)(void *opaque), void *opaque);
 
 /* ---- permissions (block-perm.c) ---- */

@@ -2,8 +2,8 @@
 /*
  * BlockBackend: the handle by which a user of the block layer (a tool, an export) holds a node.
  *
- * It carries what belongs to the user rather than the node: permissions, the write cache mode, and the count of its
- * requests in flight.
+ * It carries what belongs to the user rather than the node: permissions, the write cache mode, and
+ * the count of its requests in flight.
  */
 #ifndef BLOCK_BACKEND_H
 #define BLOCK_BACKEND_H
@@ -25,15 +25,17 @@ void blk_unref(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_unref)
 
 /*
- * Open an image, see bdrv_open(); @flags decide the permissions: reading unless BDRV_O_NO_IO, writing
- * with BDRV_O_RDWR, with all others shared.  blk_truncate() takes the one to resize while it runs.  @writethrough: every write is durable when it completes.
+ * Open an image, see bdrv_open(); @flags decide the permissions: reading unless BDRV_O_NO_IO,
+ * writing with BDRV_O_RDWR, with all others shared.  blk_truncate() takes the one to resize while
+ * it runs.  @writethrough: every write is durable when it completes.
  */
 BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *options, int flags,
                            bool writethrough, Error **errp);
 
 /*
- * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside coroutines; there must be
- * a node.  Returns 0, or a negative errno with @errp set; then the flags and permissions are as before.
+ * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside
+ * coroutines; there must be a node.  Returns 0, or a negative errno with @errp set; then the flags
+ * and permissions are as before.
  */
 int blk_reopen(BlockBackend *blk, json_t *options, int flags, Error **errp);
 
@@ -69,8 +71,8 @@ int coroutine_fn blk_co_zone_append(BlockBackend *blk, int64_t *offset, QEMUIOVe
 typedef void BlockCompletionFunc(void *opaque, int ret);
 
 /*
- * Start a request; @cb(@opaque, ret) is called from the event loop, never before the function has returned.
- * @qiov stays with the caller and must live until then.
+ * Start a request; @cb(@opaque, ret) is called from the event loop, never before the function has
+ * returned. @qiov stays with the caller and must live until then.
  */
 void blk_aio_preadv(BlockBackend *blk, int64_t offset, QEMUIOVector *qiov, BdrvRequestFlags flags,
                     BlockCompletionFunc *cb, void *opaque);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making images: from typed options (blockdev-create), and from a file name with `-o` words (qemu-img).
+ * Making images: from typed options (blockdev-create), and from a file name with `-o` words
+ * (qemu-img).
  *
- * The words of `-o` are other spellings of the schema's members (`cluster_size`, `compat`, `zone_model`,
- * `zone.mode`): a driver publishes the table that relates them, so that help texts, types and checks come from the schema.
+ * The words of `-o` are other spellings of the schema's members (`cluster_size`, `compat`,
+ * `zone_model`, `zone.mode`): a driver publishes the table that relates them, so that help texts,
+ * types and checks come from the schema.
  */
 #ifndef BLOCK_CREATE_H
 #define BLOCK_CREATE_H
@@ -12,19 +14,22 @@
 
 /* One `-o` word. */
 typedef struct BdrvCreateWord {
-    const char *word;       /* as typed, e.g. "cluster_size" */
-    const char *member;     /* dotted path in the driver's BlockdevCreateOptions branch, e.g. "cluster-size" */
-    const char *type_name;  /* for help: size, str, bool (on/off), num */
-    const char *fixed_default; /* shown in `Formatting` where the word is not given; NULL: not shown */
-    bool is_of_file;        /* @member belongs to the file that the image is put in (BlockdevCreateOptionsFile) */
-    bool is_alias;          /* accepted, but shown and documented under its other spelling */
+    const char *word; /* as typed, e.g. "cluster_size" */
+    /* Dotted path in the driver's branch of BlockdevCreateOptions, e.g. "cluster-size". */
+    const char *member;
+    const char *type_name; /* size, str, bool, num */
+    /* Shown in `Formatting` where the word is not given; NULL: not shown. */
+    const char *fixed_default;
+    /* @member belongs to the file that the image is put in (BlockdevCreateOptionsFile). */
+    bool is_of_file;
+    bool is_alias; /* accepted, but shown and documented under its other spelling */
     /* Translates old spellings of values (`1.1` -> `v3`); NULL: as typed. */
     const char *(*map_value)(const char *value);
 } BdrvCreateWord;
 
 /*
- * Tables in the order in which `Formatting` prints them; an alias follows the word it stands for, and the last has word NULL.
- * NULL where @format cannot be created.
+ * Tables in the order in which `Formatting` prints them; an alias follows the word it stands for,
+ * and the last has word NULL. NULL where @format cannot be created.
  */
 const BdrvCreateWord *bdrv_create_words(const char *format);
 
@@ -35,19 +40,20 @@ const BdrvCreateWord *bdrv_create_words(const char *format);
 bool bdrv_print_create_help(const char *format, Error **errp);
 
 /*
- * Create @filename in @format with the `-o` words in @words (an object of strings, dotted words nested or flat; consumed).
+ * Create @filename in @format with the `-o` words in @words (an object of strings, dotted words
+ * nested or flat; consumed).
  *
- * Prints the `Formatting ...` line to stdout unless @quiet.  @size_bytes -1: take `size` from @words.
- * What can be judged from the words is judged before any file is touched, so that a bad value never harms an existing
- * image.  On failure nothing that did not exist before is left behind.
- * Returns true, or false with @errp set; messages begin `FILE: `.
+ * Prints the `Formatting ...` line to stdout unless @quiet.  @size_bytes -1: take `size` from
+ * @words. What can be judged from the words is judged before any file is touched, so that a bad
+ * value never harms an existing image.  On failure nothing that did not exist before is left
+ * behind. Returns true, or false with @errp set; messages begin `FILE: `.
  */
 bool bdrv_img_create(const char *filename, const char *format, json_t *words, int64_t size_bytes,
                      bool quiet, Error **errp);
 
 /*
- * Create from typed options, after the driver's check of them.
- * Returns 0, -ENOTSUP where the driver cannot create anything, or what the driver returns; @errp is set.
+ * Create from typed options, after the driver's check of them. Returns 0, -ENOTSUP where the driver
+ * cannot create anything, or what the driver returns; @errp is set.
  */
 int coroutine_fn bdrv_co_create(BlockdevCreateOptions *options, Error **errp);
 

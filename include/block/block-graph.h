@@ -14,7 +14,7 @@
 #include "qapi/qapi-types.h"
 #include "qemu/coroutine.h"
 
-/* ---- permissions; the bit numbers are those of the file locks, see docs/interop/image-locking.rst ---- */
+/* ---- permissions; the bits are those of docs/interop/image-locking.rst ---- */
 
 enum {
     BLK_PERM_CONSISTENT_READ = 1 << 0,
@@ -38,24 +38,29 @@ void bdrv_iterate_format(void (*it)(void *opaque, const char *name), void *opaqu
 /*
  * Open a node with everything below it.
  *
- * Exactly one of @filename (plain, `proto:rest` or `json:{}`), @reference (an existing node) or @options alone names it; @options
- * is the option tree of this node (-blockdev form; string leaves are accepted for every scalar) and is
- * consumed; it may be NULL.  Without `driver` the format is probed (never with BDRV_O_PROTOCOL).
- * cache.direct, cache.no-flush, read-only, auto-read-only, discard and force-share default to @flags for this node and are handed to its children.
- * In a coroutine it yields until the event loop has done the work.
+ * Exactly one of @filename (plain, `proto:rest` or `json:{}`), @reference (an existing node) or
+ * @options alone names it; @options is the option tree of this node (-blockdev form; string leaves
+ * are accepted for every scalar) and is consumed; it may be NULL.  Without `driver` the format is
+ * probed (never with BDRV_O_PROTOCOL). cache.direct, cache.no-flush, read-only, auto-read-only,
+ * discard and force-share default to @flags for this node and are handed to its children. In a
+ * coroutine it yields until the event loop has done the work.
  *
- * Returns a new reference, or NULL with @errp set to the REASON, to which the caller adds what it wanted
- * (`Could not open 'NAME': REASON`).
+ * Returns a new reference, or NULL with @errp set to the REASON, to which the caller adds what it
+ * wanted (`Could not open 'NAME': REASON`).
  */
 BlockDriverState *bdrv_open(const char *filename, const char *reference, json_t *options, int flags,
                             Error **errp);
 void bdrv_ref(BlockDriverState *bs);
-/* Drops a reference; the last one flushes and closes the node (in a coroutine: yields until that is done).  NULL is fine. */
+/*
+ * Drops a reference; the last one flushes and closes the node (in a coroutine: yields until that is
+ * done).  NULL is fine.
+ */
 void bdrv_unref(BlockDriverState *bs);
 
 /*
- * The flags and the write mode behind the name of a cache mode (`writeback`, `none`, ...): sets BDRV_O_NOCACHE and
- * BDRV_O_NO_FLUSH in *@flags as it says, and *@writethrough.  Returns false, with nothing changed, for another name.
+ * The flags and the write mode behind the name of a cache mode (`writeback`, `none`, ...): sets
+ * BDRV_O_NOCACHE and BDRV_O_NO_FLUSH in *@flags as it says, and *@writethrough.  Returns false,
+ * with nothing changed, for another name.
  */
 bool bdrv_parse_cache_mode(const char *mode, int *flags, bool *writethrough);
 /* The same for `discard`: ignore or off, unmap or on; sets BDRV_O_UNMAP. */
@@ -73,16 +78,17 @@ AioContext *bdrv_get_aio_context(BlockDriverState *bs);
 void bdrv_refresh_limits(BlockDriverState *bs, Error **errp);
 
 /*
- * Change read-only, cache mode or driver options of a node; keys that cannot change give an error that
- * names them (`Cannot change the option 'X'`).  @options is consumed.
+ * Change read-only, cache mode or driver options of a node; keys that cannot change give an error
+ * that names them (`Cannot change the option 'X'`).  @options is consumed.
  */
 int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp);
 
 /* ---- children ---- */
 
 /*
- * Make @child_bs (whose reference is taken over, even on failure) the child @name of @parent.  The permissions are checked against all other
- * parents of @child_bs first (`Conflicts with use by ...`) and handed to its driver, which locks the file.
+ * Make @child_bs (whose reference is taken over, even on failure) the child @name of @parent.  The
+ * permissions are checked against all other parents of @child_bs first (`Conflicts with use by
+ * ...`) and handed to its driver, which locks the file.
  */
 BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_bs, const char *name,
                              Error **errp);

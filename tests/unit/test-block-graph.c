@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The graph of nodes: opening by every kind of name, options, references, permissions, reopening, and
- * the rules of backends and creation that need no format.
+ * The graph of nodes: opening by every kind of name, options, references, permissions, reopening,
+ * and the rules of backends and creation that need no format.
  *
  * Files live in a temporary folder, which is the working directory while the tests run.
  */
@@ -240,8 +240,8 @@ static void test_auto_read_only_falls_back(void)
     g_assert_true(bdrv_is_read_only(bs->file->bs));
     bdrv_unref(bs);
     g_assert_null(blk_new_open(NULL, NULL,
-                               tree("driver=raw,file.filename=a.img,file.read-only=on"), BDRV_O_RDWR,
-                               false, &err));
+                               tree("driver=raw,file.filename=a.img,file.read-only=on"),
+                               BDRV_O_RDWR, false, &err));
     assert_error(err, "Block node is read-only");
     assert_no_nodes();
 }
@@ -521,6 +521,25 @@ static void test_refused_reopen_changes_nothing(void)
     blk_unref(blk);
 }
 
+static void test_reopened_format_keeps_its_data(void)
+{
+    uint8_t written[512], found[512];
+    BlockBackend *blk;
+
+    memset(written, 0x5a, sizeof(written));
+    g_assert_true(bdrv_img_create("a.img", "qcow2", NULL, MiB, true, &error_abort));
+    blk = blk_new_open("a.img", NULL, NULL, 0, false, &error_abort);
+    g_assert_cmpstr(bdrv_get_format_name(blk_bs(blk)), ==, "qcow2");
+    g_assert_cmpint(blk_reopen(blk, NULL, BDRV_O_RDWR, &error_abort), ==, 0);
+    g_assert_cmpint(blk_pwrite(blk, 4096, sizeof(written), written, 0), ==, 0);
+    g_assert_cmpint(blk_reopen(blk, NULL, 0, &error_abort), ==, 0);
+    g_assert_cmpint(blk_pwrite(blk, 4096, sizeof(written), written, 0), ==, -EPERM);
+    g_assert_cmpint(blk_pread(blk, 4096, sizeof(found), found, 0), ==, 0);
+    g_assert_cmpmem(found, sizeof(found), written, sizeof(written));
+    assert_held("100 201 203");
+    blk_unref(blk);
+}
+
 /* ---- backends ---- */
 
 static void count_completion(void *opaque, int ret)
@@ -698,7 +717,16 @@ static void test_bad_words_touch_no_file(void)
         {"raw", "foo.bar=1", MiB, "Invalid parameter 'foo.bar'"},
         {"raw", "size=1e30", -1, "Parameter 'size' expects a size in bytes, got '1e30'"},
         {"raw", "size=-1", -1, "Parameter 'size' expects a size in bytes, got '-1'"},
-        {"raw", "preallocation=some", MiB, "Parameter 'preallocation' does not accept value 'some'"},
+        {"raw", "preallocation=some", MiB,
+         "Parameter 'preallocation' does not accept value 'some'"},
+        {"qcow2", "cluster_size=3", MiB,
+         "Cluster size must be a power of two between 512 and 2048k"},
+        {"qcow2", "compat=0.9", MiB, "Parameter 'version' does not accept value '0.9'"},
+        {"qcow2", "zone_size=64M", MiB, "Parameter 'zone.mode' is missing"},
+        {"qcow2", "zone.mode=host-managed,zone_model=host-managed", MiB,
+         "Parameter 'zone.mode' is given in two spellings"},
+        {"qcow2", "zone_model=host-managed,max_open_zones=-1", MiB,
+         "Parameter 'zone.max-open-zones' must be between 0 and 4294967295, got -1"},
         {"nosuch", "", MiB, "Unknown file format 'nosuch'"},
         {"null-co", "", MiB, "Format driver 'null-co' does not support image creation"},
     };
@@ -781,6 +809,7 @@ static const struct {
     {"reopen/changes-mode-of-node-and-file", test_reopen_changes_mode_of_node_and_file},
     {"reopen/refuses-what-cannot-change", test_reopen_refuses_what_cannot_change},
     {"reopen/refused-changes-nothing", test_refused_reopen_changes_nothing},
+    {"reopen/format-keeps-its-data", test_reopened_format_keeps_its_data},
     {"backend/callbacks-come-later-and-drain-waits-for-them",
      test_callbacks_come_later_and_drain_waits_for_them},
     {"backend/requests-from-callbacks-do-not-nest", test_requests_from_callbacks_do_not_nest},
