@@ -110,8 +110,7 @@ static bool dispatch_fd(AioContext *ctx, int fd, unsigned int events)
         ctx->backend->watch(ctx, handler);
         return false;
     }
-    aio_fd_dispatch(handler, events);
-    return true;
+    return aio_fd_dispatch(handler, events);
 }
 
 static bool dispatch_always_ready(AioContext *ctx)
@@ -128,8 +127,7 @@ static bool dispatch_always_ready(AioContext *ctx)
     for (unsigned int i = 0; i < fds->len; i++) {
         handler = aio_fd_find(ctx, g_array_index(fds, int, i));
         if (handler && handler->is_always_ready && !handler->is_dispatching) {
-            aio_fd_dispatch(handler, aio_fd_wanted_events(handler));
-            has_run = true;
+            has_run |= aio_fd_dispatch(handler, aio_fd_wanted_events(handler));
         }
     }
     return has_run;

@@ -84,7 +84,8 @@ static void handler_settle(AioFdHandler *handler)
     }
 }
 
-static void wake(Coroutine **waiter)
+/* The members are looked up here and not by the caller, because the coroutine may change the callback. */
+static bool run_side(AioFdHandler *handler, Coroutine **waiter, IOHandler **callback)
 {
     Coroutine *co = *waiter;
 
@@ -92,28 +93,29 @@ static void wake(Coroutine **waiter)
         *waiter = NULL;
         qemu_coroutine_enter(co);
     }
+    if (!*callback || handler->is_deleted) {
+        return co;
+    }
+    (*callback)(handler->opaque);
+    return true;
 }
 
-void aio_fd_dispatch(AioFdHandler *handler, unsigned int events)
+bool aio_fd_dispatch(AioFdHandler *handler, unsigned int events)
 {
     bool has_failed = events & ~(POLLIN | POLLOUT);
+    bool has_run = false;
 
     assert(!handler->is_dispatching);
     handler->is_dispatching = true;
     if ((events & POLLIN) || has_failed) {
-        wake(&handler->reader);
-        if (handler->io_read && !handler->is_deleted) {
-            handler->io_read(handler->opaque);
-        }
+        has_run |= run_side(handler, &handler->reader, &handler->io_read);
     }
     if ((events & POLLOUT) || has_failed) {
-        wake(&handler->writer);
-        if (handler->io_write && !handler->is_deleted) {
-            handler->io_write(handler->opaque);
-        }
+        has_run |= run_side(handler, &handler->writer, &handler->io_write);
     }
     handler->is_dispatching = false;
     handler_settle(handler);
+    return has_run;
 }
 
 void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write,

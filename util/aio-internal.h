@@ -128,8 +128,8 @@ void aio_fd_init(AioContext *ctx);
 void aio_fd_cleanup(AioContext *ctx);
 /* POLLIN, POLLOUT, both or 0. */
 unsigned int aio_fd_wanted_events(const AioFdHandler *handler);
-/* Run the callbacks for @events (POLLxxx), then watch anew.  Frees @handler if it is deleted. */
-void aio_fd_dispatch(AioFdHandler *handler, unsigned int events);
+/* Run the callbacks for @events (POLLxxx), then watch anew; returns whether there were any.  Frees @handler if it is deleted. */
+bool aio_fd_dispatch(AioFdHandler *handler, unsigned int events);
 /* The handler of @fd, or NULL. */
 AioFdHandler *aio_fd_find(AioContext *ctx, int fd);
 

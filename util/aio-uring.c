@@ -180,15 +180,14 @@ static bool take_completion(struct io_uring *ring, uint64_t *user_data, int *res
     return false;
 }
 
-static void complete_poll(AioFdHandler *handler, int res)
+static bool complete_poll(AioFdHandler *handler, int res)
 {
     handler->watched_events = 0;
     handler->is_cancelling = false;
     if (res == -ECANCELED) {
-        aio_fd_dispatch(handler, 0);
-    } else {
-        aio_fd_dispatch(handler, res < 0 ? POLLERR : res);
+        res = 0;
     }
+    return aio_fd_dispatch(handler, res < 0 ? POLLERR : res);
 }
 
 static bool uring_dispatch(AioContext *ctx)
@@ -210,8 +209,7 @@ static bool uring_dispatch(AioContext *ctx)
             qemu_coroutine_enter(request->co);
             has_run = true;
         } else if (kind == COMPLETES_POLL) {
-            complete_poll(owner, res);
-            has_run = true;
+            has_run |= complete_poll(owner, res);
         } else if (kind == COMPLETES_WAKEUP) {
             read_wakeups(ctx);
         }

@@ -15,6 +15,10 @@
 
 #include "qemu/coroutine_int.h"
 
+#if COROUTINE_WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define STACK_MAPPING_SIZE (256 * KiB)
 #define CACHE_LINE         64
 #define NR_COLOURS         29 /* prime, and below a page's 64 lines with the step of two lines */
@@ -42,6 +46,10 @@ Coroutine *coroutine_stack_new(void)
     if (mapping == MAP_FAILED || mprotect(mapping, page_size(), PROT_NONE) < 0) {
         g_error("cannot map a coroutine stack of %zu bytes: %s", size, g_strerror(errno));
     }
+#if COROUTINE_WITH_ASAN
+    /* what lay here before may have been a stack whose last frames were never left */
+    ASAN_UNPOISON_MEMORY_REGION(mapping, size);
+#endif
     co = (Coroutine *)(mapping + top);
     co->mapping = mapping;
     return co;

@@ -9,27 +9,21 @@
 
 #include "qemu/coroutine_int.h"
 
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define WITH_ASAN 1
+#if COROUTINE_WITH_ASAN
 #include <sanitizer/common_interface_defs.h>
-#else
-#define WITH_ASAN 0
 #endif
 
 /* Tell AddressSanitizer that the next switch goes to the given stack; @fake_stack NULL: the present one is not returned to. */
 static inline void announce_switch(void **fake_stack, const void *bottom, size_t size)
 {
-#if WITH_ASAN
+#if COROUTINE_WITH_ASAN
     __sanitizer_start_switch_fiber(fake_stack, bottom, size);
 #endif
 }
 
 static inline void conclude_switch(void *fake_stack, const void **old_bottom, size_t *old_size)
 {
-#if WITH_ASAN
+#if COROUTINE_WITH_ASAN
     __sanitizer_finish_switch_fiber(fake_stack, old_bottom, old_size);
 #endif
 }

@@ -14,6 +14,15 @@
 
 #include "qemu/coroutine.h"
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define COROUTINE_WITH_ASAN 1
+#else
+#define COROUTINE_WITH_ASAN 0
+#endif
+
 #ifdef CONFIG_COROUTINE_ASM
 
 /* The assembly of util/coroutine-asm.h has the offsets of these. */
