@@ -241,6 +241,9 @@ int file_open_common(BlockDriverState *bs, const BlockdevOptionsFile *options, i
     s->reopened.fd = -1;
     s->filename = g_strdup(options->filename);
     s->is_device = is_device;
+    if (is_device && ioctl(s->handle.fd, BLKSSZGET, &s->sector_size) < 0) {
+        s->sector_size = SAFE_ALIGNMENT;
+    }
     file_locks_init(&s->locks, options->has_locking, options->locking);
     ret = find_length(bs, errp);
     if (ret < 0) {
@@ -317,6 +320,10 @@ void file_refresh_limits(BlockDriverState *bs, Error **errp)
     bs->bl.min_mem_alignment = s->handle.memory_alignment;
     bs->bl.opt_mem_alignment = MAX(s->handle.memory_alignment, SAFE_ALIGNMENT);
     bs->bl.max_iov = IOV_MAX;
+    if (s->is_device) {
+        bs->bl.pdiscard_alignment = s->sector_size;
+        bs->bl.pwrite_zeroes_alignment = s->sector_size;
+    }
 }
 
 int file_set_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp)

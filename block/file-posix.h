@@ -53,6 +53,7 @@ typedef struct FilePosix {
     FileHandle reopened; /* between bdrv_reopen_prepare and commit or abort */
     char *filename;
     bool is_device;
+    int sector_size; /* of a device, bytes: the unit of its zeroing and discarding */
     FileLocks locks;
     /* What the file system was found unable to do is not asked of it again. */
     bool cannot_zero_range;

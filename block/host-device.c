@@ -46,8 +46,7 @@ static int coroutine_fn range_request(BlockDriverState *bs, unsigned long reques
     RangeJob job = {.fd = s->handle.fd, .request = request, .range = {offset, bytes}};
     int ret;
 
-    /* The ioctls know whole sectors only. */
-    if ((offset | bytes) & (BDRV_SECTOR_SIZE - 1)) {
+    if ((offset | bytes) & (s->sector_size - 1)) {
         return -ENOTSUP;
     }
     ret = thread_pool_submit_co(range_in_thread, &job);
