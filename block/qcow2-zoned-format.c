@@ -408,12 +408,13 @@ typedef struct ZoneTableScan {
     uint64_t first_bad_entry;
 } ZoneTableScan;
 
-static void zone_table_entry_load(ZoneTableScan *scan, BdrvZones *zones, uint64_t entry)
+/* An entry that does not say what an empty zone's says. */
+static void zone_table_entry_load(ZoneTableScan *scan, BdrvZones *zones, uint32_t index,
+                                  uint64_t entry)
 {
-    uint32_t index = scan->index++;
     int64_t full = zones_start(zones, index) + zones_capacity(zones, index);
 
-    if (unlikely(!zoned_entry_is_valid(zones, index, entry))) {
+    if (!zoned_entry_is_valid(zones, index, entry)) {
         if (scan->nr_bad++ == 0) {
             scan->first_bad = index;
             scan->first_bad_entry = entry;
@@ -421,7 +422,7 @@ static void zone_table_entry_load(ZoneTableScan *scan, BdrvZones *zones, uint64_
         if (scan->is_check && !zones_is_conventional(zones, index)) {
             zones_set_defect(zones, index, BLK_ZS_OFFLINE);
         }
-    } else if (entry != (uint64_t)zones_start(zones, index) && !(entry & QCOW2_ZONE_WP_CONV)) {
+    } else if (!(entry & QCOW2_ZONE_WP_CONV)) {
         /* A finished zone says start + zone_size, even where it is shorter or has less capacity. */
         int64_t end = zones_start(zones, index) + zones_length(zones, index);
 
@@ -434,6 +435,7 @@ static int coroutine_fn zoned_scan_table(ZoneTableScan *scan, Error **errp)
 {
     BDRVQcow2State *s = scan->bs->opaque;
     Qcow2Zoned *z = s->zoned;
+    const ZonesGeometry *geometry = zones_geometry(z->zones);
     QEMU_AUTO_VFREE uint8_t *buf =
         qemu_memalign(4096, MIN(ZONE_TABLE_CHUNK_BYTES, z->table_bytes));
 
@@ -445,8 +447,16 @@ static int coroutine_fn zoned_scan_table(ZoneTableScan *scan, Error **errp)
             error_setg_errno(errp, -ret, "Could not read the write-pointer table");
             return ret;
         }
-        for (int64_t i = 0; i < bytes; i += 8) {
-            zone_table_entry_load(scan, z->zones, ldq_be_p(buf + i));
+        for (int64_t i = 0; i < bytes; i += 8, scan->index++) {
+            uint64_t entry = ldq_be_p(buf + i);
+            uint64_t start = scan->index * geometry->zone_size;
+
+            /* Nearly all entries of a large disk are this one. */
+            if (likely(entry == start && scan->index >= geometry->nr_conventional)) {
+                scan->nr_bad_swapped += entry != 0;
+                continue;
+            }
+            zone_table_entry_load(scan, z->zones, scan->index, entry);
         }
     }
     return 0;
