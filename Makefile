@@ -57,7 +57,7 @@ check-asan:
 
 bench: all
 	@scripts/install-deps build test bench
-	@tests/bench/run $(BUILD)
+	@tests/bench/run --build-dir=$(BUILD) $(ARGS)
 
 # DESTDIR is honoured; the prefix is the one given to ./configure.
 install: all
@@ -76,7 +76,7 @@ help:
 	@echo 'make check-unit      only the unit tests'
 	@echo 'make check-iotests   only the tests of the command-line tools'
 	@echo 'make check-asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make bench           the table of figures against raw files and stock tools'
+	@echo 'make bench           the table of figures against raw files and stock tools; ARGS= goes to it'
 	@echo 'make install         install under the configured prefix; DESTDIR= is honoured'
 	@echo 'make clean           remove what was built'
 	@echo 'make distclean       remove the build directories'
