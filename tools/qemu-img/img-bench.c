@@ -135,12 +135,9 @@ static int64_t bench_next_plain(Bench *bench)
 {
     int64_t offset = bench->offset;
 
-    bench->offset += bench->step;
+    bench->offset = (bench->offset + bench->step) % bench->image_size;
     if (bench->offset > bench->image_size - bench->bufsize) {
-        bench->offset %= bench->step ? bench->step : 1;
-        if (bench->offset > bench->image_size - bench->bufsize) {
-            bench->offset = 0;
-        }
+        bench->offset = 0;
     }
     return offset;
 }
