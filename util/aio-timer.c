@@ -136,11 +136,13 @@ void timer_free(QEMUTimer *timer)
 int64_t aio_timers_timeout(const AioContext *ctx)
 {
     const AioTimerHeap *heap = &ctx->timer_heap;
+    int64_t timeout_ns;
 
     if (heap->timers->len == 0) {
         return AIO_WAIT_FOREVER;
     }
-    return MAX(timer_at(heap, 0)->expire_ns - qemu_clock_get_ns(), 0);
+    timeout_ns = timer_at(heap, 0)->expire_ns - qemu_clock_get_ns();
+    return MAX(timeout_ns, 0);
 }
 
 /* A timer that is armed again for a time that has passed fires in the next turn, as the clock is read once. */
