@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The overlap check: no write to the image file may hit live metadata, whatever damaged tables
- * say.
+ * The overlap check: no write to the image file may hit live metadata, whatever damaged tables say.
  *
- * L2 tables and refcount blocks, which may be many, are kept in a hash by cluster, made at the
- * first write and kept up to date; the few contiguous structures are compared as ranges.
+ * Asked before every write, so it works on what is in memory: L2 tables and refcount blocks, which
+ * may be many, are kept in a hash of clusters, made at the first write and kept up to date; the few
+ * contiguous structures are compared as ranges.  An image with snapshots is not written to, except
+ * by repair, which knows from its own count what a cluster is used for.
  */
 #include "qemu/osdep.h"
 
+#include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 
+/* Clusters of tables => QCOW2_OL_* classes; a damaged image may use one for two things. */
 static gpointer cluster_key(const BDRVQcow2State *s, int64_t offset)
 {
     return GSIZE_TO_POINTER((gsize)(offset >> s->cluster_bits));
@@ -17,10 +20,14 @@ static gpointer cluster_key(const BDRVQcow2State *s, int64_t offset)
 
 void qcow2_overlap_added(BDRVQcow2State *s, int overlap_class, int64_t offset)
 {
-    if (s->overlap_state) {
-        g_hash_table_insert(s->overlap_state, cluster_key(s, offset),
-                            GINT_TO_POINTER(overlap_class));
+    gpointer key = cluster_key(s, offset);
+    int classes;
+
+    if (!s->overlap_state) {
+        return;
     }
+    classes = GPOINTER_TO_INT(g_hash_table_lookup(s->overlap_state, key)) | overlap_class;
+    g_hash_table_insert(s->overlap_state, key, GINT_TO_POINTER(classes));
 }
 
 void qcow2_overlap_reset(BDRVQcow2State *s)
@@ -50,29 +57,53 @@ static void make_picture(BDRVQcow2State *s)
     }
 }
 
-static bool overlaps(int64_t offset, int64_t size, uint64_t start, uint64_t bytes)
+static bool overlaps(uint64_t offset, uint64_t size, uint64_t start, uint64_t bytes)
 {
-    return bytes && (uint64_t)offset < start + bytes && start < (uint64_t)offset + size;
+    return bytes && offset < start + bytes && start < offset + size;
 }
 
-/* Which of the structures in @classes the range hits first; 0: none. */
-static int find_overlap(BDRVQcow2State *s, int classes, int64_t offset, int64_t size)
+static bool hits_zone_table(BlockDriverState *bs, int64_t offset, int64_t size)
 {
-    if ((classes & QCOW2_OL_MAIN_HEADER) && offset < s->cluster_size) {
-        return QCOW2_OL_MAIN_HEADER;
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2HostRange ranges[2];
+    int count = s->zoned ? qcow2_zoned_metadata_ranges(bs, ranges) : 0;
+
+    for (int i = 0; i < count; i++) {
+        if (overlaps(offset, size, ranges[i].offset, ranges[i].bytes)) {
+            return true;
+        }
     }
-    if ((classes & QCOW2_OL_ACTIVE_L1) &&
-        overlaps(offset, size, s->l1_table_offset, s->l1_size * sizeof(uint64_t))) {
-        return QCOW2_OL_ACTIVE_L1;
+    return false;
+}
+
+/* Which contiguous structures the range hits. */
+static int find_ranges(BlockDriverState *bs, int64_t offset, int64_t size)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int found = 0;
+
+    if (offset < s->cluster_size) {
+        found |= QCOW2_OL_MAIN_HEADER;
     }
-    if ((classes & QCOW2_OL_REFCOUNT_TABLE) &&
-        overlaps(offset, size, s->reftable_offset,
+    if (overlaps(offset, size, s->l1_table_offset, s->l1_size * sizeof(uint64_t))) {
+        found |= QCOW2_OL_ACTIVE_L1;
+    }
+    if (overlaps(offset, size, s->reftable_offset,
                  (uint64_t)s->reftable_clusters << s->cluster_bits)) {
-        return QCOW2_OL_REFCOUNT_TABLE;
+        found |= QCOW2_OL_REFCOUNT_TABLE;
     }
-    if (!(classes & (QCOW2_OL_ACTIVE_L2 | QCOW2_OL_REFCOUNT_BLOCK))) {
-        return 0;
+    if (s->nb_snapshots && overlaps(offset, size, s->snapshots_offset, s->cluster_size)) {
+        found |= QCOW2_OL_SNAPSHOT_TABLE;
     }
+    if (hits_zone_table(bs, offset, size)) {
+        found |= QCOW2_OL_ZONE_TABLE;
+    }
+    return found;
+}
+
+/* Which of @classes have a table in one of the clusters that the range touches. */
+static int find_tables(BDRVQcow2State *s, int classes, int64_t offset, int64_t size)
+{
     if (!s->overlap_state) {
         make_picture(s);
     }
@@ -80,27 +111,35 @@ static int find_overlap(BDRVQcow2State *s, int classes, int64_t offset, int64_t 
          at += s->cluster_size) {
         int found = GPOINTER_TO_INT(g_hash_table_lookup(s->overlap_state, cluster_key(s, at)));
 
-        if (found & classes) {
-            return found;
+        if (unlikely(found & classes)) {
+            return found & classes;
         }
     }
     return 0;
 }
 
-static const char *class_name(int overlap_class)
+/* The name of the lowest class in @classes. */
+static const char *class_name(int classes)
 {
-    switch (overlap_class) {
-    case QCOW2_OL_MAIN_HEADER:
-        return "qcow2_header";
-    case QCOW2_OL_ACTIVE_L1:
-        return "active L1 table";
-    case QCOW2_OL_ACTIVE_L2:
-        return "active L2 table";
-    case QCOW2_OL_REFCOUNT_TABLE:
-        return "refcount table";
-    default:
-        return "refcount block";
+    static const struct {
+        int overlap_class;
+        const char *name;
+    } names[] = {
+        {QCOW2_OL_MAIN_HEADER, "qcow2_header"},
+        {QCOW2_OL_ACTIVE_L1, "active L1 table"},
+        {QCOW2_OL_ACTIVE_L2, "active L2 table"},
+        {QCOW2_OL_REFCOUNT_BLOCK, "refcount block"},
+        {QCOW2_OL_REFCOUNT_TABLE, "refcount table"},
+        {QCOW2_OL_SNAPSHOT_TABLE, "snapshot table"},
+        {QCOW2_OL_ZONE_TABLE, "zone table"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (classes & names[i].overlap_class) {
+            return names[i].name;
+        }
     }
+    g_assert_not_reached();
 }
 
 int coroutine_fn qcow2_pre_write_overlap_check(BlockDriverState *bs, int ign, int64_t offset,
@@ -110,10 +149,13 @@ int coroutine_fn qcow2_pre_write_overlap_check(BlockDriverState *bs, int ign, in
     int classes = s->options.overlap_check & ~ign;
     int found;
 
-    if (data_file || !classes) {
+    if (data_file || !classes || size == 0) {
         return 0;
     }
-    found = find_overlap(s, classes, offset, size);
+    found = find_ranges(bs, offset, size) & classes;
+    if (!found && (classes & (QCOW2_OL_ACTIVE_L2 | QCOW2_OL_REFCOUNT_BLOCK))) {
+        found = find_tables(s, classes, offset, size);
+    }
     if (likely(!found)) {
         return 0;
     }
