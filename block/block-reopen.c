@@ -77,7 +77,7 @@ static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, 
     json_object_foreach((json_t *)changes, key, value) {
         g_autoptr(json_t) now = current_value(bs, key);
 
-        if (bdrv_has_option(bs->drv, key) && !can_change(bs, key) && !json_equal(now, value)) {
+        if (!can_change(bs, key) && !json_equal(now, value)) {
             error_setg(errp, "Cannot change the option '%s'", key);
             return NULL;
         }
