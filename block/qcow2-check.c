@@ -18,14 +18,14 @@ const char *qcow2_check_verb(bool is_repair)
 
 bool qcow2_check_count(Qcow2Check *check, int64_t offset, int64_t bytes, uint64_t nr_refs)
 {
-    uint64_t first = offset >> check->s->cluster_bits;
+    uint64_t first = (uint64_t)offset >> check->s->cluster_bits;
     uint64_t end = (uint64_t)offset + bytes;
 
     if (bytes == 0) {
         return true;
     }
     /* The last cluster of the file may be there in part. */
-    if (end >= (uint64_t)check->file_length + check->s->cluster_size) {
+    if (offset < 0 || bytes < 0 || end >= (uint64_t)check->file_length + check->s->cluster_size) {
         fprintf(stderr,
                 "ERROR: counting reference for region exceeding the end of the file by one "
                 "cluster or more: offset 0x%" PRIx64 " size 0x%" PRIx64 "\n",

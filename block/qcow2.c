@@ -119,6 +119,31 @@ static int refuse_dirty(const BDRVQcow2State *s, Error **errp)
     return 0;
 }
 
+/* The image was not closed cleanly: its refcounts are perhaps behind the tables. */
+static int coroutine_fn repair_dirty(BlockDriverState *bs, Error **errp)
+{
+    BDRVQcow2State *s = bs->opaque;
+    BdrvCheckResult result = {0};
+    int ret;
+
+    if (!(s->incompatible_features & QCOW2_INCOMPAT_DIRTY)) {
+        return 0;
+    }
+    qemu_co_mutex_lock(&s->lock);
+    ret = qcow2_check_refcounts(bs, &result, BDRV_FIX_LEAKS | BDRV_FIX_ERRORS);
+    if (ret == 0 && (result.corruptions || result.check_errors)) {
+        ret = -EIO;
+    }
+    if (ret == 0) {
+        ret = qcow2_mark_clean(bs);
+    }
+    qemu_co_mutex_unlock(&s->lock);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "Could not repair dirty image");
+    }
+    return ret;
+}
+
 /* What an opener does who will write guest data. */
 static int coroutine_fn prepare_for_writing(BlockDriverState *bs, Error **errp)
 {
@@ -126,7 +151,7 @@ static int coroutine_fn prepare_for_writing(BlockDriverState *bs, Error **errp)
     int ret = clear_unknown_autoclear(bs, errp);
 
     if (ret == 0) {
-        ret = refuse_dirty(s, errp);
+        ret = repair_dirty(bs, errp);
     }
     s->use_lazy_refcounts = s->options.lazy_refcounts;
     return ret;
@@ -206,12 +231,19 @@ static int coroutine_fn inactivate_entry(void *arg)
 {
     BlockDriverState *bs = arg;
     BDRVQcow2State *s = bs->opaque;
-    int ret;
+    int ret = s->zoned ? qcow2_zoned_inactivate(bs) : 0;
 
+    if (ret < 0) {
+        return ret;
+    }
     qemu_co_mutex_lock(&s->lock);
     ret = qcow2_flush_all(bs);
     if (ret == 0 && s->use_lazy_refcounts) {
         ret = qcow2_mark_clean(bs);
+    }
+    if (ret == 0 && s->has_reserve) {
+        qcow2_cut_file(bs);
+        s->has_reserve = false;
     }
     qemu_co_mutex_unlock(&s->lock);
     return ret;
@@ -279,7 +311,14 @@ static int qcow2_reopen_prepare(BlockDriverState *bs, const BlockdevOptions *opt
 
 static int coroutine_fn reopened_writable_entry(void *arg)
 {
-    return clear_unknown_autoclear(arg, NULL);
+    BlockDriverState *bs = arg;
+    BDRVQcow2State *s = bs->opaque;
+    int ret = clear_unknown_autoclear(bs, NULL);
+
+    if (s->zoned) {
+        qcow2_zoned_activate(bs);
+    }
+    return ret;
 }
 
 static void qcow2_reopen_commit(BlockDriverState *bs, int flags)
@@ -307,6 +346,9 @@ static void qcow2_reopen_abort(BlockDriverState *bs)
     BDRVQcow2State *s = bs->opaque;
 
     g_clear_pointer(&s->next_options, g_free);
+    if (s->zoned && !bs->read_only) {
+        bdrv_run_co(bs->aio_context, reopened_writable_entry, bs);
+    }
 }
 
 /* ---- limits and the table ---- */
@@ -348,6 +390,7 @@ static BlockDriver bdrv_qcow2 = {
     .bdrv_co_flush = qcow2_co_flush,
     .bdrv_co_block_status = qcow2_co_block_status,
     .bdrv_co_truncate = qcow2_co_truncate,
+    .bdrv_co_check = qcow2_co_check,
     .bdrv_co_zone_report = qcow2_co_zone_report,
     .bdrv_co_zone_mgmt = qcow2_co_zone_mgmt,
     .bdrv_co_zone_append = qcow2_co_zone_append,
