@@ -2,8 +2,9 @@
 /*
  * The human form of image information, see image-info-print.h.
  *
- * The order and the spelling of the lines are those that scripts look for (docs/tools/qemu-img.rst); what one format alone has is
- * printed from its JSON form, so that a new member needs no code here.
+ * The order and the spelling of the lines are those that scripts look for
+ * (docs/tools/qemu-img.rst); what one format alone has is printed from its JSON form, so that a new
+ * member needs no code here.
  */
 #include "qemu/osdep.h"
 
@@ -45,7 +46,8 @@ static void print_value(const char *parent, const char *key, const json_t *value
         return;
     case JSON_ARRAY:
         printf("\n");
-        json_array_foreach(value, i, element) {
+        json_array_foreach(value, i, element)
+        {
             printf("%*s[%zu]:", indent + INDENT_WIDTH, "", i);
             print_value(key, "", element, indent + INDENT_WIDTH);
         }
@@ -82,7 +84,10 @@ static void print_member(const char *parent, const char *key, const json_t *valu
     print_value(parent, key, value, indent);
 }
 
-/* What has been printed so for decades stands in this order; everything else follows in the order of the schema. */
+/*
+ * What has been printed so for decades stands in this order; everything else follows in the order
+ * of the schema.
+ */
 static const char *const usual_order[] = {
     "compat",    "compression-type", "lazy-refcounts", "bitmaps", "refcount-bits",
     "data-file", "data-file-raw",    "encrypt",        "corrupt", "extended-l2",
@@ -109,7 +114,8 @@ static void print_members(const char *parent, const json_t *object, int indent)
             print_member(parent, usual_order[i], value, indent);
         }
     }
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach((json_t *)object, key, value)
+    {
         if (!has_usual_place(key)) {
             print_member(parent, key, value, indent);
         }
@@ -173,7 +179,10 @@ static void print_limits(const BlockLimitsInfo *limits, int indent)
     json_decref(tree);
 }
 
-/* A child that is a protocol (`file`, `host_device`) has a length; another format would have a size. */
+/*
+ * A child that is a protocol (`file`, `host_device`) has a length; another format would have a
+ * size.
+ */
 static void print_child(const BlockGraphInfo *child, const char *path)
 {
     printf("Child node '%s':\n", path);

@@ -32,12 +32,16 @@ static BlockBackend *tool_open_options(const ToolImage *image, json_t *options, 
     return blk_new_open(NULL, NULL, options, image->flags, image->writethrough, errp);
 }
 
-/* `aio` is an option of the protocol node: of the `file` child where there is a format, probed or named. */
+/*
+ * `aio` is an option of the protocol node: of the `file` child where there is a format, probed or
+ * named.
+ */
 static void tool_set_aio(const ToolImage *image, json_t *options)
 {
     if (image->aio) {
-        json_object_set_new(options, "file",
-                            json_pack("{s:s, s:s}", "filename", image->filename, "aio", image->aio));
+        json_object_set_new(
+            options, "file",
+            json_pack("{s:s, s:s}", "filename", image->filename, "aio", image->aio));
     }
 }
 

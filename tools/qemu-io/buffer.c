@@ -10,7 +10,7 @@
 
 /* With -m; no multiple of any alignment that O_DIRECT could ask for. */
 #define MISALIGNMENT 16
-#define DUMP_WIDTH 16
+#define DUMP_WIDTH   16
 
 static bool allocate(IoBuffer *buffer, IoSession *io, size_t size, uint8_t fill)
 {

@@ -2,8 +2,8 @@
 /*
  * Commands that start a request and return; what became of it is printed when it completes.
  *
- * Such a command has worked once its request has been started: what happens to the request later does not
- * change the exit status.  Closing the image waits for all of them, as aio_flush does.
+ * Such a command has worked once its request has been started: what happens to the request later
+ * does not change the exit status.  Closing the image waits for all of them, as aio_flush does.
  */
 #include "qemu/osdep.h"
 
@@ -219,6 +219,10 @@ static bool aio_flush_run(IoSession *io, const IoCommand *command, int argc, cha
     return true;
 }
 
+#define BACKGROUND_HELP                                                                           \
+    "The request completes in the background; aio_flush waits for it.  What becomes of it does\n" \
+    "not count as a failure of the command.\n\n"
+
 static const IoCommand commands[] = {
     {
         .name = "aio_read",
@@ -228,14 +232,12 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .args = "[-Ciqrv] [-P pattern] off len [len..]",
         .summary = "asynchronously reads a number of bytes",
-        .help = "The request completes in the background; aio_flush waits for it.  Its failure does not\n"
-                "count as a failure of the command.\n\n"
-                " -P BYTE  the data must be this byte\n"
-                " -v       dump the data\n"
-                " -i       make no request at all\n"
-                " -C       report as comma separated values\n"
-                " -q       report nothing\n"
-                " -r       has no effect\n",
+        .help = BACKGROUND_HELP " -P BYTE  the data must be this byte\n"
+                                " -v       dump the data\n"
+                                " -i       make no request at all\n"
+                                " -C       report as comma separated values\n"
+                                " -q       report nothing\n"
+                                " -r       has no effect\n",
     },
     {
         .name = "aio_write",
@@ -246,16 +248,14 @@ static const IoCommand commands[] = {
         .is_change = true,
         .args = "[-Cfiqruz] [-P pattern] off len [len..]",
         .summary = "asynchronously writes a number of bytes",
-        .help = "The request completes in the background; aio_flush waits for it.  Its failure does not\n"
-                "count as a failure of the command.\n\n"
-                " -P BYTE  write this byte (default: 0xcd)\n"
-                " -z       write zeroes without sending them\n"
-                " -u       with -z: the space may be given back\n"
-                " -f       the data is on stable storage on completion (FUA)\n"
-                " -i       make no request at all\n"
-                " -C       report as comma separated values\n"
-                " -q       report nothing\n"
-                " -r       has no effect\n",
+        .help = BACKGROUND_HELP " -P BYTE  write this byte (default: 0xcd)\n"
+                                " -z       write zeroes without sending them\n"
+                                " -u       with -z: the space may be given back\n"
+                                " -f       the data is on stable storage on completion (FUA)\n"
+                                " -i       make no request at all\n"
+                                " -C       report as comma separated values\n"
+                                " -q       report nothing\n"
+                                " -r       has no effect\n",
     },
     {
         .name = "aio_discard",
@@ -266,10 +266,8 @@ static const IoCommand commands[] = {
         .is_change = true,
         .args = "[-Cq] off len",
         .summary = "asynchronously discards a number of bytes",
-        .help = "The request completes in the background; aio_flush waits for it.  Its failure does not\n"
-                "count as a failure of the command.\n\n"
-                " -C       report as comma separated values\n"
-                " -q       report nothing\n",
+        .help = BACKGROUND_HELP " -C       report as comma separated values\n"
+                                " -q       report nothing\n",
     },
     {
         .name = "aio_flush",

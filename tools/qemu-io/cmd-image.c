@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands that open an image, close it, or change how it is open; main() opens its operand through here too.
+ * Commands that open an image, close it, or change how it is open; main() opens its operand through
+ * here too.
  */
 #include "qemu/osdep.h"
 
@@ -217,16 +218,17 @@ static const IoCommand commands[] = {
         .max_args = IO_ANY_ARGS,
         .args = "[-rsCnkU] [-t cache] [-d discard] [-i aio] [-o options] [path]",
         .summary = "opens an image for the other commands",
-        .help = " -r       for reading only\n"
-                " -n       bypass the host's page cache, like -t none\n"
-                " -t MODE  cache mode: writeback, none, writethrough (the default), directsync, unsafe\n"
-                " -d MODE  what becomes of discards: ignore or unmap (the default)\n"
-                " -i MODE  how requests reach the kernel: threads, native or io_uring\n"
-                " -k       the same as -i native\n"
-                " -o OPTS  further options of the image, key=value[,...]; path may then be missing\n"
-                " -U       open even where others write; needs -r\n"
-                " -s       put a temporary overlay on it: not possible\n"
-                " -C       copy on read; has no effect on an image without backing file\n",
+        .help =
+            " -r       for reading only\n"
+            " -n       bypass the host's page cache, like -t none\n"
+            " -t MODE  cache mode: writethrough (the default), writeback, none, ...\n"
+            " -d MODE  what becomes of discards: ignore or unmap (the default)\n"
+            " -i MODE  how requests reach the kernel: threads, native or io_uring\n"
+            " -k       the same as -i native\n"
+            " -o OPTS  further options of the image, key=value[,...]; path may then be missing\n"
+            " -U       open even where others write; needs -r\n"
+            " -s       put a temporary overlay on it: not possible\n"
+            " -C       copy on read; has no effect on an image without backing file\n",
     },
     {
         .name = "close",

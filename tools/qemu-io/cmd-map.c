@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands about the shape of the image: its length, what is allocated in it, and what it says about itself.
+ * Commands about the shape of the image: its length, what is allocated in it, and what it says
+ * about itself.
  */
 #include "qemu/osdep.h"
 
@@ -19,7 +20,8 @@ typedef struct StatusQuery {
     int64_t count;
 } StatusQuery;
 
-static int coroutine_fn query_status(void *arg)
+static int coroutine_fn
+query_status(void *arg)
 {
     StatusQuery *query = arg;
     BlockDriverState *file;
@@ -29,8 +31,8 @@ static int coroutine_fn query_status(void *arg)
 }
 
 /*
- * Whether the layer itself holds what is at [@offset, @offset + @bytes): 1 or 0, for the first *@count bytes, as far as the
- * driver can say at once; or a negative errno.
+ * Whether the layer itself holds what is at [@offset, @offset + @bytes): 1 or 0, for the first
+ * *@count bytes, as far as the driver can say at once; or a negative errno.
  */
 static int is_allocated(IoSession *io, int64_t offset, int64_t bytes, int64_t *count)
 {

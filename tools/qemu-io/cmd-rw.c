@@ -140,8 +140,7 @@ static bool readv_run(IoSession *io, const IoCommand *command, int argc, char **
         return io_print_usage(command);
     }
     if (!io_parse_number(argv[optind], &args.offset) ||
-        !io_buffer_init_pieces(&buffer, io, argv + optind + 1, argc - optind - 1,
-                               IO_UNREAD_BYTE)) {
+        !io_buffer_init_pieces(&buffer, io, argv + optind + 1, argc - optind - 1, IO_UNREAD_BYTE)) {
         return false;
     }
     args.verify_length = buffer.size;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands of zoned devices.  Arguments are bytes; what is printed is in sectors of 512 bytes, as zoned devices count.
+ * Commands of zoned devices.  Arguments are bytes; what is printed is in sectors of 512 bytes, as
+ * zoned devices count.
  */
 #include "qemu/osdep.h"
 
@@ -135,8 +136,8 @@ static bool zone_append_run(IoSession *io, const IoCommand *command, int argc, c
     return true;
 }
 
-#define ZONE_RANGE_HELP                                                                            \
-    "OFF is the start of a zone; LEN is of whole zones, or reaches to the end of the device.\n"    \
+#define ZONE_RANGE_HELP                                                                         \
+    "OFF is the start of a zone; LEN is of whole zones, or reaches to the end of the device.\n" \
     "Either all of the zones are changed or none.\n"
 
 static const IoCommand commands[] = {
@@ -149,9 +150,11 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .args = "off count",
         .summary = "reports zones, from the one that contains an offset on",
-        .help = "Prints in sectors of 512 bytes.  zcond: 0 not-write-pointer, 1 empty, 2 implicitly open,\n"
-                "3 explicitly open, 4 closed, 13 read-only, 14 full, 15 offline.  type: 1 conventional,\n"
-                "2 sequential write required, 3 sequential write preferred.\n",
+        .help = "Prints in sectors of 512 bytes.\n\n"
+                " zcond  0 not-write-pointer, 1 empty, 2 implicitly open, 3 explicitly open,\n"
+                "        4 closed, 13 read-only, 14 full, 15 offline\n"
+                " type   1 conventional, 2 sequential write required,\n"
+                "        3 sequential write preferred\n",
     },
     {
         .name = "zone_open",
@@ -200,7 +203,7 @@ static const IoCommand commands[] = {
         .args = "off len",
         .summary = "makes zones empty",
         .help = ZONE_RANGE_HELP
-                "A reset of the whole device passes over zones that have no write pointer.\n",
+        "A reset of the whole device passes over zones that have no write pointer.\n",
     },
     {
         .name = "zone_append",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The commands: finding them, splitting a line into words, the checks that all commands share, and help.
+ * The commands: finding them, splitting a line into words, the checks that all commands share, and
+ * help.
  */
 #include "qemu/osdep.h"
 
@@ -122,8 +123,8 @@ static bool check_arg_count(const IoCommand *command, const char *name, int nr_a
         error_printf("bad argument count %d to %s, expected %d arguments\n", nr_args, name,
                      command->min_args);
     } else {
-        error_printf("bad argument count %d to %s, expected between %d and %d arguments\n",
-                     nr_args, name, command->min_args, command->max_args);
+        error_printf("bad argument count %d to %s, expected between %d and %d arguments\n", nr_args,
+                     name, command->min_args, command->max_args);
     }
     return false;
 }
@@ -172,7 +173,10 @@ void io_run_line(IoSession *io, const char *line)
     if (words->len > 1 && !run_words(io, words->len - 1, (char **)words->pdata)) {
         io->has_failed = true;
     }
-    /* Both streams may end in the same file: what a command printed comes before the next one's complaint. */
+    /*
+     * Both streams may end in the same file: what a command printed comes before the next one's
+     * complaint.
+     */
     fflush(stdout);
 }
 

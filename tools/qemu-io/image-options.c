@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options about how an image is opened that the command line of qemu-io and its command `open` share.
+ * The options about how an image is opened that the command line of qemu-io and its command `open`
+ * share.
  */
 #include "qemu/osdep.h"
 

@@ -22,7 +22,9 @@ static const char *prompt(EditLine *el)
     return IO_PROMPT;
 }
 
-/* One key: libedit's way to read, put on the event loop.  Returns 1, 0 at the end, -1 on an error. */
+/*
+ * One key: libedit's way to read, put on the event loop.  Returns 1, 0 at the end, -1 on an error.
+ */
 static int read_key(EditLine *el, wchar_t *key)
 {
     mbstate_t state = {0};
@@ -115,8 +117,8 @@ static unsigned char complete(EditLine *el, int key)
         printf("\n");
         return CC_REDISPLAY;
     }
-    addition = g_strdup_printf("%.*s%s", (int)(common - typed), first + typed,
-                               names->len == 1 ? " " : "");
+    addition =
+        g_strdup_printf("%.*s%s", (int)(common - typed), first + typed, names->len == 1 ? " " : "");
     return el_insertstr(el, addition) == 0 ? CC_REFRESH : CC_ERROR;
 }
 

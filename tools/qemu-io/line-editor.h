@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands from a terminal, with line editing, a history, and completion of command names; and the way in which loop.c
- * lets it wait for keys.
+ * Commands from a terminal, with line editing, a history, and completion of command names; and the
+ * way in which loop.c lets it wait for keys.
  */
 #ifndef LINE_EDITOR_H
 #define LINE_EDITOR_H
@@ -11,8 +11,8 @@
 #define IO_PROMPT "qemu-io> "
 
 /*
- * Read commands from the terminal and run them until its end or `quit`.  Returns false, with nothing read, where line editing
- * is not built in or does not work on this terminal.
+ * Read commands from the terminal and run them until its end or `quit`.  Returns false, with
+ * nothing read, where line editing is not built in or does not work on this terminal.
  */
 bool io_edit_commands(IoSession *io);
 

@@ -2,8 +2,9 @@
 /*
  * Commands from standard input, with a prompt before each.
  *
- * While the user thinks, the event loop runs, so that requests in flight complete and say so.  Input that
- * does not come from a terminal is read with read(2) alone: a stdio buffer could hold a line that the event loop cannot see.
+ * While the user thinks, the event loop runs, so that requests in flight complete and say so. Input
+ * that does not come from a terminal is read with read(2) alone: a stdio buffer could hold a line
+ * that the event loop cannot see.
  */
 #include "qemu/osdep.h"
 
@@ -51,8 +52,8 @@ ssize_t io_read_input(void *buffer, size_t size)
 }
 
 /*
- * Take the first line out of @pending, reading on until there is one.  Returns NULL at the end of the input; a last line may lack its
- * newline.
+ * Take the first line out of @pending, reading on until there is one.  Returns NULL at the end of
+ * the input; a last line may lack its newline.
  */
 static char *read_line(GString *pending)
 {

@@ -2,8 +2,9 @@
 /*
  * qemu-io: commands on a disk image, for tests and for people who look at one.
  *
- * Options, the image, then the commands: those of -c in their order, or else those of standard input.  The exit status is 1
- * where the command line makes no sense, the image cannot be opened, or any command has failed.
+ * Options, the image, then the commands: those of -c in their order, or else those of standard
+ * input.  The exit status is 1 where the command line makes no sense, the image cannot be opened,
+ * or any command has failed.
  */
 #include "qemu/osdep.h"
 
@@ -49,26 +50,27 @@ static const struct option long_options[] = {
 
 static void print_help(void)
 {
-    printf("Run commands on a disk image\n\n"
-           "Usage: qemu-io [OPTIONS]... [-c COMMAND]... [FILE]\n\n"
-           "  -c, --cmd COMMAND    run COMMAND; may be given again.  Without it commands are read from\n"
-           "                       standard input.  'qemu-io -c help' lists them\n"
-           "  -f, --format FMT     format of the image (default: probe)\n"
-           "  --image-opts         FILE is an option string\n"
-           "  -r, --read-only      open for reading only\n"
-           "  -U, --force-share    open even where others write; needs -r\n"
-           "  -t, --cache MODE     writeback, none, writethrough (the default), directsync, unsafe\n"
-           "  -n, --nocache        the same as -t none\n"
-           "  -d, --discard MODE   what becomes of discards: ignore or unmap (the default)\n"
-           "  -i, --aio MODE       threads, native or io_uring\n"
-           "  -k, --native-aio     the same as -i native\n"
-           "  -m, --misalign       use buffers that O_DIRECT cannot use\n"
-           "  -C, --copy-on-read   has no effect on an image without backing file\n"
-           "  -s, --snapshot       put a temporary overlay on the image: not possible\n"
-           "  --object DEFINITION  define an object: none exist\n"
-           "  -T, --trace PATTERN  log trace events whose name matches\n"
-           "  -h, --help           print this help\n"
-           "  -V, --version        print the version\n");
+    printf(
+        "Run commands on a disk image\n\n"
+        "Usage: qemu-io [OPTIONS]... [-c COMMAND]... [FILE]\n\n"
+        "  -c, --cmd COMMAND    run COMMAND; may be given again.  Without it commands come from\n"
+        "                       standard input.  'qemu-io -c help' lists them\n"
+        "  -f, --format FMT     format of the image (default: probe)\n"
+        "  --image-opts         FILE is an option string\n"
+        "  -r, --read-only      open for reading only\n"
+        "  -U, --force-share    open even where others write; needs -r\n"
+        "  -t, --cache MODE     writethrough (the default), writeback, none, directsync, unsafe\n"
+        "  -n, --nocache        the same as -t none\n"
+        "  -d, --discard MODE   what becomes of discards: ignore or unmap (the default)\n"
+        "  -i, --aio MODE       threads, native or io_uring\n"
+        "  -k, --native-aio     the same as -i native\n"
+        "  -m, --misalign       use buffers that O_DIRECT cannot use\n"
+        "  -C, --copy-on-read   has no effect on an image without backing file\n"
+        "  -s, --snapshot       put a temporary overlay on the image: not possible\n"
+        "  --object DEFINITION  define an object: none exist\n"
+        "  -T, --trace PATTERN  log trace events whose name matches\n"
+        "  -h, --help           print this help\n"
+        "  -V, --version        print the version\n");
 }
 
 static bool refuse_object(const char *definition)

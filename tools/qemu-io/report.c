@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a request that worked is worth: the report block of qemu-io, for people and as comma separated values.
+ * What a request that worked is worth: the report block of qemu-io, for people and as comma
+ * separated values.
  *
  * Scripts filter these lines by their shape, which is fixed (docs/tools/qemu-io.rst).
  */
@@ -9,7 +10,7 @@
 #include "qemu/cutils.h"
 #include "tools/qemu-io/qemu-io.h"
 
-#define NS_PER_SECOND INT64_C(1000000000)
+#define NS_PER_SECOND      INT64_C(1000000000)
 #define NS_PER_CENTISECOND (NS_PER_SECOND / 100)
 
 static char *time_to_str(int64_t ns, bool is_always_long)
