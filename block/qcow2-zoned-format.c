@@ -668,6 +668,53 @@ int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp)
     return ret;
 }
 
+/* ---- close and reopen ---- */
+
+/* A session ends with no zone open, as a restart would find them. */
+static void zoned_close_open_zones(Qcow2Zoned *z)
+{
+    int64_t zone_size = zones_geometry(z->zones)->zone_size;
+
+    for (uint32_t i = 0; i < zones_nr(z->zones); i++) {
+        BlockZoneState state = zones_state(z->zones, i);
+        int64_t start = zones_start(z->zones, i);
+        int64_t len = MIN(zone_size, zones_length(z->zones, i));
+
+        if (state == BLK_ZS_IOPEN || state == BLK_ZS_EOPEN) {
+            zones_hold(z->zones, start, len);
+            zones_mgmt_apply(z->zones, BLK_ZO_CLOSE, start, len);
+            zones_release(z->zones, start, len);
+        }
+    }
+}
+
+int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2Zoned *z = s->zoned;
+    int ret;
+
+    while (z->background) {
+        qemu_co_queue_wait(&z->background_done, NULL);
+    }
+    zoned_close_open_zones(z);
+    qcow2_zone_release_reserve(bs);
+    ret = zone_commit_flush(bs);
+    zone_live_stop(bs, ret == 0);
+    return ret;
+}
+
+void coroutine_fn qcow2_zoned_activate(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    Error *err = NULL;
+
+    s->zoned->session_error = zoned_start_session(bs, true, &err);
+    if (err) {
+        error_reportf_err(err, "Zones of '%s' cannot be written: ", bs->filename);
+    }
+}
+
 void coroutine_fn qcow2_zoned_close(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
@@ -680,15 +727,15 @@ void coroutine_fn qcow2_zoned_close(BlockDriverState *bs)
     while (z->background) {
         qemu_co_queue_wait(&z->background_done, NULL);
     }
-    if (!bs->read_only && !(bs->open_flags & BDRV_O_CHECK) && !s->signaled_corruption) {
-        qcow2_zone_release_reserve(bs);
-        ret = zone_commit_flush(bs);
-        if (ret < 0) {
-            error_report("Could not make the write pointers of '%s' durable: %s", bs->filename,
-                         strerror(-ret));
-        }
+    if (!bs->drv) {
+        zone_live_stop(bs, false);
+    } else if (!bs->read_only && !(bs->open_flags & BDRV_O_CHECK)) {
+        ret = qcow2_zoned_inactivate(bs);
     }
-    zone_live_stop(bs, ret == 0 && !s->signaled_corruption);
+    if (ret < 0) {
+        error_report("Could not make the write pointers of '%s' durable: %s", bs->filename,
+                     strerror(-ret));
+    }
     zoned_free(s);
 }
 

@@ -235,8 +235,11 @@ static int coroutine_fn zone_map_extend(BlockDriverState *bs, ZoneRun *run, int6
     int64_t most = ROUND_UP(zone_end, s->cluster_size) - guest;
     int64_t wanted = MIN(MAX(offset + bytes - guest, ZONE_RUN_BYTES), most);
     Qcow2HostRange range = {.bytes = ROUND_UP(wanted, s->cluster_size)};
-    int ret = zone_live_prepare(bs, zones_index(s->zoned->zones, offset));
+    int ret = s->zoned->session_error;
 
+    if (ret == 0) {
+        ret = zone_live_prepare(bs, zones_index(s->zoned->zones, offset));
+    }
     if (ret == 0) {
         ret = zone_map_look_up(bs, guest, &range.bytes, &range.offset);
     }

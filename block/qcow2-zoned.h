@@ -67,6 +67,7 @@ typedef struct Qcow2Zoned {
 
     CoQueue waiters;           /* requests that zones.c told to try again, and commands waiting for writes to end */
     ZoneReserve reserve;
+    int session_error;         /* 0, or why zones cannot be written after a reopen: a negative errno */
     bool is_freeing;           /* a coroutine is about to give freed clusters back */
     unsigned int background;   /* coroutines at work of their own accord; close waits for them */
     CoQueue background_done;
@@ -81,7 +82,13 @@ typedef struct Qcow2Zoned {
 /* Called while s->lock need not be held. All return 0 or a negative errno, with @errp set where
  * there is one. */
 int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp);
-/* Everything is made durable that can be, and the space mapped ahead is given back. */
+/*
+ * End of writing: open zones are closed, everything is made durable, the space mapped ahead is given back.
+ * Nothing is in flight.
+ */
+int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs);
+/* The image, open read-only until now, can be written; an error is reported and meets the writes. */
+void coroutine_fn qcow2_zoned_activate(BlockDriverState *bs);
 void coroutine_fn qcow2_zoned_close(BlockDriverState *bs);
 /* Check create options: @options' zone member is not NULL.  Touches nothing. */
 int qcow2_zoned_create_check(const BlockdevCreateOptionsQcow2 *options, int64_t size,

@@ -218,6 +218,8 @@ typedef struct BDRVQcow2State {
     bool reftable_is_dirty;
     uint64_t free_cluster_index;
     int64_t zero_from;
+    bool has_reserve;    /* the file is longer than its clusters, see qcow2_file_reserve() */
+    bool cannot_reserve; /* it did not work */
     /* @index counts entries of the (on-disk order) refcount block @block. */
     uint64_t (*get_refcount)(const void *block, uint64_t index);
     void (*set_refcount)(void *block, uint64_t index, uint64_t value);
@@ -364,6 +366,14 @@ int coroutine_fn qcow2_file_pwrite(BlockDriverState *bs, int ign, int64_t offset
 int coroutine_fn qcow2_file_sync(BlockDriverState *bs);
 /* Length of the image file as last known, without I/O; qcow2 writes behind it extend it. */
 int64_t qcow2_file_length(BlockDriverState *bs);
+
+/*
+ * The clusters up to @end of the file are about to be written for the first time: let the file
+ * grow in large steps, because writes that make it longer wait for one another in the host's file
+ * system.  qcow2_cut_file() takes back what is left over.  With s->lock held.  Failing does no
+ * harm.
+ */
+void coroutine_fn qcow2_file_reserve(BlockDriverState *bs, int64_t end);
 
 /*
  * Bracket of data I/O on a host range that was looked up in the L2 tables: nothing may yield
@@ -679,6 +689,8 @@ int coroutine_fn qcow2_co_truncate(BlockDriverState *bs, int64_t offset, bool ex
  */
 int coroutine_fn qcow2_preallocate(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
                                    PreallocMode mode, Error **errp);
+/* Cut the image file behind the last cluster in use, with s->lock held.  Failing does no harm. */
+void coroutine_fn qcow2_cut_file(BlockDriverState *bs);
 /* qcow2-create.c */
 int qcow2_create_check(const BlockdevCreateOptions *options, Error **errp);
 int coroutine_fn qcow2_co_create(BlockdevCreateOptions *options, Error **errp);
