@@ -26,7 +26,7 @@
 /* Piece of the write-pointer table that is handled at once. */
 #define ZONE_TABLE_CHUNK_BYTES (1 * MiB)
 
-/* Fields of the extension, see docs/interop/qcow2.rst. */
+/* Fields of the extension, see docs/interop/qcow2-zoned.rst. */
 enum {
     EXT_MODEL = 0,
     EXT_RESERVED = 1,

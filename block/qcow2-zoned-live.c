@@ -10,7 +10,7 @@
  *
  * The area: a header page, then pages of a session number and 511 write pointers each (0: the table
  * says it).  A page is written through the file before its first use, so that a full disk is an
- * error of that write instead of a fault of a store.  docs/interop/qcow2.rst has the layout.
+ * error of that write instead of a fault of a store.  docs/interop/qcow2-zoned.rst has the layout.
  */
 #include "qemu/osdep.h"
 

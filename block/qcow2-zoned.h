@@ -11,7 +11,7 @@
  * pointer table: what is durable, and group commit qcow2-zoned-live.c     write pointers that
  * survive the process: shared memory in the image qcow2-zoned-check.c    check and repair
  *
- * docs/interop/qcow2.rst specifies the format, docs/devel/qcow2-zoned.rst the order of writes on
+ * docs/interop/qcow2-zoned.rst specifies the format, docs/devel/qcow2-zoned.rst the order of writes on
  * which the crash promises rest.
  */
 #ifndef BLOCK_QCOW2_ZONED_H
