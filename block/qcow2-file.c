@@ -69,6 +69,27 @@ int coroutine_fn qcow2_file_sync(BlockDriverState *bs)
     return ret;
 }
 
+/* How much space is taken at the end of the file at once: the more the longer it is. */
+#define RESERVE_MIN_BYTES MiB
+#define RESERVE_MAX_BYTES (64 * MiB)
+
+void coroutine_fn qcow2_file_reserve(BlockDriverState *bs, int64_t end)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t length = qcow2_file_length(bs);
+    int64_t ahead = CLAMP(length / 4, RESERVE_MIN_BYTES, RESERVE_MAX_BYTES);
+    int64_t new_length = ROUND_UP(end + ahead, s->cluster_size);
+
+    if (end <= length || !bs->file->bs->is_growable || s->cannot_reserve) {
+        return;
+    }
+    if (bdrv_co_pwrite_zeroes(bs->file, length, new_length - length, BDRV_REQ_NO_FALLBACK) < 0) {
+        s->cannot_reserve = true;
+    } else {
+        s->has_reserve = true;
+    }
+}
+
 /* ---- data requests in flight ---- */
 
 unsigned int qcow2_data_io_begin(BDRVQcow2State *s)

@@ -150,8 +150,7 @@ static int coroutine_fn drop_l2_tables(BlockDriverState *bs, int64_t size)
     return 0;
 }
 
-/* Cut the image file behind the last cluster in use.  Failing to do so does no harm. */
-static void coroutine_fn cut_file(BlockDriverState *bs)
+void coroutine_fn qcow2_cut_file(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
     int64_t last = qcow2_last_used_cluster(bs);
@@ -245,7 +244,7 @@ int coroutine_fn qcow2_co_truncate(BlockDriverState *bs, int64_t size, bool exac
         return ret;
     }
     if (is_shrinking) {
-        cut_file(bs);
+        qcow2_cut_file(bs);
     }
     return 0;
 }
