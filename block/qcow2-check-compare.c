@@ -34,7 +34,7 @@ static bool report_difference(const CompareState *state, uint64_t cluster, uint6
     bool is_repair = is_leak ? state->fix & BDRV_FIX_LEAKS : state->fix & BDRV_FIX_ERRORS;
     const char *what = is_repair ? "Repairing" : is_leak ? "Leaked" : "ERROR";
 
-    if (references > check->s->refcount_max) {
+    if (references > check->s->refcount_max && state->do_write) {
         what = "ERROR";
         is_repair = false;
     }
@@ -49,8 +49,8 @@ static bool report_difference(const CompareState *state, uint64_t cluster, uint6
 }
 
 /* Returns the refcount that is in force afterwards. */
-static uint64_t compare_cluster(CompareState *state, uint64_t cluster, uint64_t refcount,
-                                uint64_t references)
+static uint64_t settle_difference(CompareState *state, uint64_t cluster, uint64_t refcount,
+                                  uint64_t references)
 {
     Qcow2Check *check = state->check;
 
@@ -61,10 +61,25 @@ static uint64_t compare_cluster(CompareState *state, uint64_t cluster, uint64_t 
         return references;
     }
     /* From here on the map says what is in force: the flags are compared with that. */
-    if (references > 0) {
+    if (references > 0 && (state->do_write || !state->fix)) {
         refmap_set(check->map, cluster, refcount);
     }
     return refcount;
+}
+
+/* The same for clusters with and without a difference. */
+static uint64_t compare_cluster(CompareState *state, uint64_t cluster, uint64_t refcount,
+                                uint64_t references)
+{
+    uint64_t in_force = refcount;
+
+    if (unlikely(refcount != references)) {
+        in_force = settle_difference(state, cluster, refcount, references);
+    }
+    if (in_force | references) {
+        state->check->last_used = MAX(state->check->last_used, (int64_t)cluster);
+    }
+    return in_force;
 }
 
 static int coroutine_fn compare_block(CompareState *state, uint64_t table_index)
@@ -86,14 +101,11 @@ static int coroutine_fn compare_block(CompareState *state, uint64_t table_index)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t refcount = s->get_refcount(state->block, i);
         uint64_t references = refmap_get(check->map, first + i);
+        uint64_t in_force = compare_cluster(state, first + i, refcount, references);
 
-        if (unlikely(refcount != references)) {
-            uint64_t in_force = compare_cluster(state, first + i, refcount, references);
-
-            if (in_force != refcount && state->do_write) {
-                s->set_refcount(state->block, i, in_force);
-                is_changed = true;
-            }
+        if (in_force != refcount && state->do_write) {
+            s->set_refcount(state->block, i, in_force);
+            is_changed = true;
         }
     }
     return is_changed ? qcow2_file_pwrite(check->bs, QCOW2_OL_REFCOUNT_BLOCK, offset,

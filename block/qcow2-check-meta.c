@@ -350,15 +350,18 @@ static CheckRefblock count_refblock(Qcow2Check *check, uint32_t index)
         fprintf(stderr, "%s refcount block %" PRIu32 " is outside image\n",
                 qcow2_check_verb(is_repair), index);
     } else {
+        gpointer place = GSIZE_TO_POINTER((gsize)(offset >> s->cluster_bits));
+
         qcow2_check_count(check, offset, s->cluster_size, 1);
-        return CHECK_REFBLOCK_GOOD;
+        return g_hash_table_add(check->refblock_places, place) ? CHECK_REFBLOCK_GOOD
+                                                               : CHECK_REFBLOCK_REPEATED;
     }
     check->needs_rebuild = true;
     *(is_repair ? &check->result->corruptions_fixed : &check->result->corruptions) += 1;
     return CHECK_REFBLOCK_UNUSABLE;
 }
 
-/* A block that something else uses too says nothing about refcounts. */
+/* A block that something else uses too cannot stay where it is. */
 static void find_shared_refblocks(Qcow2Check *check)
 {
     BDRVQcow2State *s = check->s;
@@ -367,7 +370,8 @@ static void find_shared_refblocks(Qcow2Check *check)
     for (uint32_t i = 0; i < s->reftable_entries; i++) {
         uint64_t references;
 
-        if (check->refblocks[i] != CHECK_REFBLOCK_GOOD) {
+        if (check->refblocks[i] != CHECK_REFBLOCK_GOOD &&
+            check->refblocks[i] != CHECK_REFBLOCK_REPEATED) {
             continue;
         }
         references = refmap_get(check->map, s->reftable[i] >> s->cluster_bits);
@@ -376,7 +380,6 @@ static void find_shared_refblocks(Qcow2Check *check)
         }
         fprintf(stderr, "%s refcount block %" PRIu32 " refcount=%" PRIu64 "\n",
                 qcow2_check_verb(is_repair), i, references);
-        check->refblocks[i] = CHECK_REFBLOCK_SHARED;
         check->needs_rebuild = true;
         *(is_repair ? &check->result->corruptions_fixed : &check->result->corruptions) += 1;
     }
@@ -393,9 +396,10 @@ void qcow2_check_count_refcounts(Qcow2Check *check)
         check->refblocks[i] = count_refblock(check, i);
     }
     find_shared_refblocks(check);
-    /* A table in the place of something else, or behind the end of the file, cannot stay there. */
-    if (!check->is_reftable_counted ||
-        !qcow2_check_is_exclusive(check, s->reftable_offset, table_bytes, 1)) {
+    /* Nor can a table in the place of something else, or behind the end of the file. */
+    if ((check->fix & BDRV_FIX_ERRORS) &&
+        (!check->is_reftable_counted ||
+         !qcow2_check_is_exclusive(check, s->reftable_offset, table_bytes, 1))) {
         check->needs_rebuild = true;
     }
 }

@@ -57,7 +57,7 @@ void qcow2_check_collect_l2(Qcow2Check *check, const uint64_t *l1_table, uint32_
                     l1_table[i]);
             check->result->corruptions++;
         }
-        if (l2_offset == 0 || !qcow2_check_count(check, l2_offset, s->cluster_size, nr_refs)) {
+        if (l2_offset == 0) {
             continue;
         }
         if (qcow2_offset_into_cluster(s, l2_offset)) {
@@ -66,6 +66,9 @@ void qcow2_check_collect_l2(Qcow2Check *check, const uint64_t *l1_table, uint32_
                     "corrupted\n",
                     (uint64_t)l2_offset);
             check->result->corruptions++;
+        }
+        if (!qcow2_check_count(check, l2_offset, s->cluster_size, nr_refs) ||
+            qcow2_offset_into_cluster(s, l2_offset)) {
             continue;
         }
         note_l2_table(check, l2_offset, i, nr_refs, is_active);
@@ -121,8 +124,9 @@ static void count_compressed(Qcow2Check *check, const CheckL2Table *table, uint6
         /* They have no place where they belong. */
         check->result->fragmented_clusters++;
     }
-    qcow2_check_count(check, ROUND_DOWN(offset, COMPRESSED_SECTOR_BYTES),
-                      nr_sectors * COMPRESSED_SECTOR_BYTES, table->nr_refs);
+    qcow2_check_count(check, offset,
+                      nr_sectors * COMPRESSED_SECTOR_BYTES - offset % COMPRESSED_SECTOR_BYTES,
+                      table->nr_refs);
 }
 
 static void note_fragmentation(Qcow2Check *check, int64_t offset)
@@ -132,6 +136,15 @@ static void note_fragmentation(Qcow2Check *check, int64_t offset)
         check->result->fragmented_clusters++;
     }
     check->next_contiguous = offset + check->s->cluster_size;
+}
+
+static void report_misaligned_data(Qcow2Check *check, uint64_t offset)
+{
+    fprintf(stderr,
+            "ERROR offset=%" PRIx64 ": Data cluster is not properly aligned; L2 entry "
+            "corrupted.\n",
+            offset);
+    check->result->corruptions++;
 }
 
 static void count_standard(Qcow2Check *check, CheckL2Table *table, uint64_t entry)
@@ -151,13 +164,12 @@ static void count_standard(Qcow2Check *check, CheckL2Table *table, uint64_t entr
     if (unlikely(qcow2_offset_into_cluster(s, offset))) {
         if (qcow2_cluster_type(entry) == QCOW2_CLUSTER_ZERO_ALLOC) {
             table->has_misaligned_zero = true;
-            return;
+            if (check->fix & BDRV_FIX_ERRORS) {
+                return; /* will not refer to anything */
+            }
+        } else {
+            report_misaligned_data(check, offset);
         }
-        fprintf(stderr,
-                "ERROR offset=%" PRIx64 ": Data cluster is not properly aligned; L2 entry "
-                "corrupted.\n",
-                (uint64_t)offset);
-        check->result->corruptions++;
     }
     if (table->is_active) {
         note_fragmentation(check, offset);
@@ -169,6 +181,8 @@ static void count_l2_table(Qcow2Check *check, CheckL2Table *table, const uint8_t
 {
     unsigned int nr_entries = 1u << check->s->l2_bits;
 
+    /* The place of the table itself interrupts the data in any case. */
+    check->next_contiguous = 0;
     for (unsigned int i = 0; i < nr_entries; i++) {
         uint64_t entry = ldq_be_p(entries + i * sizeof(uint64_t));
 

@@ -99,24 +99,19 @@ static int coroutine_fn settle_refcounts(Qcow2Check *check)
 
 static int coroutine_fn check_image(Qcow2Check *check)
 {
-    int64_t last;
     int ret = count_references(check);
 
     if (ret < 0) {
         return ret;
     }
-    last = refmap_last(check->map);
     ret = settle_refcounts(check);
-    if (check->fix && check->needs_rebuild && ret == 0) {
-        last = refmap_last(check->map);
-    }
     if (ret == 0) {
         ret = qcow2_repair_tables(check);
     }
     if (ret == 0 && check->s->zoned) {
         ret = qcow2_zoned_check_table(check->bs, check->result, check->fix);
     }
-    check->result->image_end_offset = (last + 1) << check->s->cluster_bits;
+    check->result->image_end_offset = (check->last_used + 1) << check->s->cluster_bits;
     return ret;
 }
 
@@ -124,7 +119,7 @@ int coroutine_fn qcow2_check_refcounts(BlockDriverState *bs, BdrvCheckResult *re
                                        BdrvCheckMode fix)
 {
     BDRVQcow2State *s = bs->opaque;
-    Qcow2Check check = {.bs = bs, .s = s, .result = result, .fix = fix};
+    Qcow2Check check = {.bs = bs, .s = s, .result = result, .fix = fix, .last_used = -1};
     int ret = bs->read_only ? 0 : qcow2_flush_all(bs);
 
     if (ret < 0) {
@@ -138,6 +133,7 @@ int coroutine_fn qcow2_check_refcounts(BlockDriverState *bs, BdrvCheckResult *re
     check.map = refmap_new();
     check.l2_tables = g_array_new(false, false, sizeof(CheckL2Table));
     check.l2_by_offset = g_hash_table_new(g_direct_hash, g_direct_equal);
+    check.refblock_places = g_hash_table_new(g_direct_hash, g_direct_equal);
     result->total_clusters = qcow2_size_to_clusters(s, bs->total_bytes);
 
     ret = check_image(&check);
@@ -145,6 +141,7 @@ int coroutine_fn qcow2_check_refcounts(BlockDriverState *bs, BdrvCheckResult *re
     refmap_free(check.map);
     g_array_unref(check.l2_tables);
     g_hash_table_unref(check.l2_by_offset);
+    g_hash_table_unref(check.refblock_places);
     g_free(check.refblocks);
     return ret;
 }

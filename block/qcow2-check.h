@@ -67,7 +67,7 @@ typedef struct CheckL2Table {
 typedef enum CheckRefblock {
     CHECK_REFBLOCK_NONE,    /* all its refcounts are 0 */
     CHECK_REFBLOCK_GOOD,
-    CHECK_REFBLOCK_SHARED,   /* counted, but something else uses it too: it means nothing */
+    CHECK_REFBLOCK_REPEATED, /* counted, but an entry before has it too */
     CHECK_REFBLOCK_UNUSABLE, /* at an impossible place, not counted */
 } CheckRefblock;
 
@@ -82,9 +82,11 @@ typedef struct Qcow2Check {
     GArray *l2_tables;    /* of CheckL2Table, those of the active L1 table first */
     GHashTable *l2_by_offset; /* cluster index => index in l2_tables + 1 */
     CheckRefblock *refblocks; /* one for each entry of the refcount table */
+    GHashTable *refblock_places; /* set of the cluster indexes of refcount blocks */
     bool is_reftable_counted;
     bool needs_rebuild; /* the refcount structures cannot be repaired in place */
-    int64_t next_contiguous;  /* where the next data cluster would not be fragmented, 0: none yet */
+    int64_t last_used;        /* cluster with references or a refcount; -1: none */
+    int64_t next_contiguous;  /* where the table's next data cluster belongs, 0: anywhere */
 } Qcow2Check;
 
 /*

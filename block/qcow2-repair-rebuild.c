@@ -35,7 +35,7 @@ static void uncount_old(Qcow2Check *check)
         uint64_t cluster = s->reftable[i] >> s->cluster_bits;
 
         if (check->refblocks[i] == CHECK_REFBLOCK_GOOD ||
-            check->refblocks[i] == CHECK_REFBLOCK_SHARED) {
+            check->refblocks[i] == CHECK_REFBLOCK_REPEATED) {
             refmap_set(check->map, cluster, refmap_get(check->map, cluster) - 1);
         }
     }
@@ -120,6 +120,18 @@ static int coroutine_fn writer_next_block(BlockWriter *writer, uint8_t **block)
     return ret;
 }
 
+/* The refcount for @references, as far as the image's refcounts go. */
+static uint64_t storable(Qcow2Check *check, uint64_t cluster, uint64_t references)
+{
+    if (references <= check->s->refcount_max) {
+        return references;
+    }
+    fprintf(stderr, "ERROR cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64 "\n",
+            cluster, check->s->refcount_max, references);
+    check->result->corruptions++;
+    return check->s->refcount_max;
+}
+
 /*
  * Write the blocks in the order of their table entries, and fill @table (host byte order).  Every
  * block that the plan has contains a cluster in use.
@@ -147,7 +159,7 @@ static int coroutine_fn write_blocks(Qcow2Check *check, const RebuildPlan *plan,
             ret = writer_next_block(&writer, &block);
         }
         if (ret == 0) {
-            s->set_refcount(block, cluster & index_mask, MIN(references, s->refcount_max));
+            s->set_refcount(block, cluster & index_mask, storable(check, cluster, references));
         }
     }
     refmap_iter_clear(&iter);
@@ -221,6 +233,7 @@ int coroutine_fn qcow2_repair_rebuild(Qcow2Check *check)
     if (ret == 0) {
         ret = switch_structures(check, &plan);
     }
+    check->last_used = refmap_last(check->map);
     if (ret < 0) {
         fprintf(stderr, "ERROR could not rebuild the refcount structures: %s\n", strerror(-ret));
         check->result->check_errors++;

@@ -83,7 +83,9 @@ static uint64_t check_l2_entry(TablePass *pass, const CheckL2Table *table, uint6
                 "corrupted.\n",
                 qcow2_check_verb(is_repair), offset);
         count_finding(check, is_repair);
-        return is_repair ? QCOW2_OFLAG_ZERO : entry;
+        if (is_repair) {
+            return QCOW2_OFLAG_ZERO;
+        }
     }
     if (!table->is_active || !is_copied_wrong(check, entry, offset, &refcount)) {
         return entry;
