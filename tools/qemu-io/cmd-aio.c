@@ -231,7 +231,7 @@ static const IoCommand commands[] = {
         .max_args = IO_ANY_ARGS,
         .needs_file = true,
         .args = "[-Ciqrv] [-P pattern] off len [len..]",
-        .summary = "asynchronously reads a number of bytes",
+        .summary = "start a read, which reports when it is done",
         .help = BACKGROUND_HELP " -P BYTE  the data must be this byte\n"
                                 " -v       dump the data\n"
                                 " -i       make no request at all\n"
@@ -247,7 +247,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-Cfiqruz] [-P pattern] off len [len..]",
-        .summary = "asynchronously writes a number of bytes",
+        .summary = "start a write, which reports when it is done",
         .help = BACKGROUND_HELP " -P BYTE  write this byte (default: 0xcd)\n"
                                 " -z       write zeroes without sending them\n"
                                 " -u       with -z: the space may be given back\n"
@@ -265,7 +265,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-Cq] off len",
-        .summary = "asynchronously discards a number of bytes",
+        .summary = "start a discard, which reports when it is done",
         .help = BACKGROUND_HELP " -C       report as comma separated values\n"
                                 " -q       report nothing\n",
     },
@@ -274,7 +274,7 @@ static const IoCommand commands[] = {
         .run = aio_flush_run,
         .needs_file = true,
         .args = "",
-        .summary = "completes all outstanding aio requests",
+        .summary = "wait until nothing is in flight",
     },
 };
 

@@ -217,7 +217,7 @@ static const IoCommand commands[] = {
         .min_args = 1,
         .max_args = IO_ANY_ARGS,
         .args = "[-rsCnkU] [-t cache] [-d discard] [-i aio] [-o options] [path]",
-        .summary = "opens an image for the other commands",
+        .summary = "open an image for the other commands",
         .help =
             " -r       for reading only\n"
             " -n       bypass the host's page cache, like -t none\n"
@@ -236,7 +236,7 @@ static const IoCommand commands[] = {
         .run = close_run,
         .needs_file = true,
         .args = "",
-        .summary = "close the current open file",
+        .summary = "close the image",
     },
     {
         .name = "reopen",
@@ -244,7 +244,7 @@ static const IoCommand commands[] = {
         .max_args = IO_ANY_ARGS,
         .needs_file = true,
         .args = "[(-r|-w)] [-c cache] [-o options]",
-        .summary = "changes how the image is open",
+        .summary = "change how the image is open",
         .help = " -r       for reading only\n"
                 " -w       for reading and writing\n"
                 " -c MODE  cache mode, as in open\n"

@@ -213,14 +213,14 @@ static const IoCommand commands[] = {
         .max_args = 2,
         .needs_file = true,
         .args = "offset [count]",
-        .summary = "tells how much of a range is allocated in the image",
+        .summary = "count the bytes of a range that are allocated",
     },
     {
         .name = "map",
         .run = map_run,
         .needs_file = true,
         .args = "",
-        .summary = "prints the allocated areas of the image",
+        .summary = "list what is allocated and what is not",
     },
     {
         .name = "length",
@@ -228,7 +228,7 @@ static const IoCommand commands[] = {
         .run = length_run,
         .needs_file = true,
         .args = "",
-        .summary = "gets the length of the image",
+        .summary = "print the length of the image",
     },
     {
         .name = "truncate",
@@ -239,7 +239,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-m prealloc_mode] off",
-        .summary = "sets the length of the image",
+        .summary = "set the length of the image",
         .help = " -m MODE  what of the new part is allocated: off, metadata, falloc or full\n",
     },
     {
@@ -248,7 +248,7 @@ static const IoCommand commands[] = {
         .run = info_run,
         .needs_file = true,
         .args = "",
-        .summary = "prints information about the image",
+        .summary = "describe the image",
     },
 };
 

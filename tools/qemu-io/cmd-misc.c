@@ -69,7 +69,7 @@ static const IoCommand commands[] = {
         .run = quit_run,
         .max_args = IO_ANY_ARGS,
         .args = "",
-        .summary = "exit the program",
+        .summary = "leave",
     },
     {
         .name = "sleep",
@@ -77,13 +77,13 @@ static const IoCommand commands[] = {
         .min_args = 1,
         .max_args = 1,
         .args = "ms",
-        .summary = "waits for a number of milliseconds",
+        .summary = "wait for a number of milliseconds",
     },
     {
         .name = "abort",
         .run = abort_run,
         .args = "",
-        .summary = "dies as if by a failed assertion",
+        .summary = "die as if by a failed assertion",
     },
     {
         .name = "sigraise",
@@ -91,7 +91,7 @@ static const IoCommand commands[] = {
         .min_args = 1,
         .max_args = 1,
         .args = "signal",
-        .summary = "sends itself a signal, given by its number",
+        .summary = "send itself a signal, given by its number",
     },
 };
 

@@ -367,7 +367,7 @@ static const IoCommand commands[] = {
         .max_args = IO_ANY_ARGS,
         .needs_file = true,
         .args = "[-abCqrv] [-P pattern [-s off] [-l len]] off len",
-        .summary = "reads a number of bytes at a specified offset",
+        .summary = "read bytes and, with -P, check them",
         .help = " -P BYTE  the data must be this byte; otherwise the command fails\n"
                 " -s OFF   check from OFF bytes into the data on\n"
                 " -l LEN   check LEN bytes\n"
@@ -384,8 +384,8 @@ static const IoCommand commands[] = {
         .max_args = IO_ANY_ARGS,
         .needs_file = true,
         .args = "[-Cqrv] [-P pattern] off len [len..]",
-        .summary = "reads a number of bytes at a specified offset",
-        .help = "One request into several buffers, one for each length.\n\n"
+        .summary = "read into several buffers with one request",
+        .help = "Each length is that of one buffer.\n\n"
                 " -P BYTE  the data must be this byte; otherwise the command fails\n"
                 " -v       dump the data\n"
                 " -C       report as comma separated values\n"
@@ -401,7 +401,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-bcCfnqruz] [-P pattern | -s source_file] off len",
-        .summary = "writes a number of bytes at a specified offset",
+        .summary = "write bytes, or zeroes without sending them",
         .help = " -P BYTE  write this byte (default: 0xcd)\n"
                 " -s FILE  write the content of FILE, as often as it takes\n"
                 " -z       write zeroes without sending them\n"
@@ -422,8 +422,8 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-Cfqr] [-P pattern] off len [len..]",
-        .summary = "writes a number of bytes at a specified offset",
-        .help = "One request from several buffers, one for each length.\n\n"
+        .summary = "write from several buffers with one request",
+        .help = "Each length is that of one buffer.\n\n"
                 " -P BYTE  write this byte (default: 0xcd)\n"
                 " -f       the data is on stable storage when the command ends (FUA)\n"
                 " -C       report as comma separated values\n"
@@ -439,7 +439,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-Cq] off len",
-        .summary = "discards a number of bytes at a specified offset",
+        .summary = "give up the content of a range",
         .help = " -C       report as comma separated values\n"
                 " -q       report nothing\n",
     },
@@ -449,7 +449,7 @@ static const IoCommand commands[] = {
         .run = flush_run,
         .needs_file = true,
         .args = "",
-        .summary = "makes durable all that was written",
+        .summary = "make durable what was written",
     },
 };
 

@@ -149,7 +149,7 @@ static const IoCommand commands[] = {
         .max_args = 2,
         .needs_file = true,
         .args = "off count",
-        .summary = "reports zones, from the one that contains an offset on",
+        .summary = "report zones, from the one that contains an offset on",
         .help = "Prints in sectors of 512 bytes.\n\n"
                 " zcond  0 not-write-pointer, 1 empty, 2 implicitly open, 3 explicitly open,\n"
                 "        4 closed, 13 read-only, 14 full, 15 offline\n"
@@ -165,7 +165,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "off len",
-        .summary = "opens zones explicitly",
+        .summary = "open zones explicitly",
         .help = ZONE_RANGE_HELP,
     },
     {
@@ -177,7 +177,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "off len",
-        .summary = "closes open zones",
+        .summary = "close open zones",
         .help = ZONE_RANGE_HELP,
     },
     {
@@ -189,7 +189,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "off len",
-        .summary = "makes zones full",
+        .summary = "make zones full",
         .help = ZONE_RANGE_HELP,
     },
     {
@@ -201,7 +201,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "off len",
-        .summary = "makes zones empty",
+        .summary = "make zones empty",
         .help = ZONE_RANGE_HELP
         "A reset of the whole device passes over zones that have no write pointer.\n",
     },
@@ -214,7 +214,7 @@ static const IoCommand commands[] = {
         .needs_file = true,
         .is_change = true,
         .args = "[-p] off len [len..]",
-        .summary = "appends a number of bytes to the zone that starts at an offset",
+        .summary = "append to the zone that starts at an offset",
         .help = " -p       print where the data was written, in sectors of 512 bytes\n",
     },
 };

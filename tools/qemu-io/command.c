@@ -16,7 +16,7 @@ static const IoCommand help_command = {
     .run = help_run,
     .max_args = 1,
     .args = "[command]",
-    .summary = "help for one or all commands",
+    .summary = "explain one command, or list all",
 };
 
 static const IoCommandGroup help_group = {&help_command, 1};
