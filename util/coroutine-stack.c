@@ -46,10 +46,6 @@ Coroutine *coroutine_stack_new(void)
     if (mapping == MAP_FAILED || mprotect(mapping, page_size(), PROT_NONE) < 0) {
         g_error("cannot map a coroutine stack of %zu bytes: %s", size, g_strerror(errno));
     }
-#if COROUTINE_WITH_ASAN
-    /* what lay here before may have been a stack whose last frames were never left */
-    ASAN_UNPOISON_MEMORY_REGION(mapping, size);
-#endif
     co = (Coroutine *)(mapping + top);
     co->mapping = mapping;
     return co;
@@ -57,7 +53,13 @@ Coroutine *coroutine_stack_new(void)
 
 void coroutine_stack_free(Coroutine *co)
 {
-    munmap(co->mapping, ROUND_UP((size_t)STACK_MAPPING_SIZE, page_size()));
+    size_t size = ROUND_UP((size_t)STACK_MAPPING_SIZE, page_size());
+
+#if COROUTINE_WITH_ASAN
+    /* its last frames were never left, and the next mapping of these addresses must not inherit their red zones */
+    ASAN_UNPOISON_MEMORY_REGION(co->mapping, size);
+#endif
+    munmap(co->mapping, size);
 }
 
 void *coroutine_stack_bottom(const Coroutine *co)
