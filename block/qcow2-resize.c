@@ -11,9 +11,13 @@
 
 /* ---- preallocation ---- */
 
-/* New clusters for the unallocated, cluster aligned @bytes at @guest_offset. */
+/*
+ * New clusters for the unallocated, cluster aligned @bytes at @guest_offset.  The file reaches to
+ * their end before anything behind them is written: what it then has got only a length for would
+ * stay without space.
+ */
 static int coroutine_fn preallocate_extent(BlockDriverState *bs, int64_t guest_offset,
-                                           int64_t bytes, int64_t *host_end)
+                                           int64_t bytes, PreallocMode mode)
 {
     BDRVQcow2State *s = bs->opaque;
     int64_t zero_from = s->zero_from;
@@ -30,17 +34,16 @@ static int coroutine_fn preallocate_extent(BlockDriverState *bs, int64_t guest_o
         }
         s->data_seq = ++s->write_seq;
     }
-    if (ret == 0) {
-        ret = qcow2_link_clusters(bs, guest_offset, host_offset, bytes);
+    if (ret == 0 && host_offset + bytes > qcow2_file_length(bs)) {
+        ret = bdrv_co_truncate(bs->file, host_offset + bytes, false,
+                               mode == PREALLOC_MODE_METADATA ? PREALLOC_MODE_OFF : mode, 0,
+                               NULL);
     }
-    if (ret == 0) {
-        *host_end = MAX(*host_end, host_offset + bytes);
-    }
-    return ret;
+    return ret < 0 ? ret : qcow2_link_clusters(bs, guest_offset, host_offset, bytes);
 }
 
 static int coroutine_fn map_all(BlockDriverState *bs, int64_t guest_offset, int64_t end,
-                                int64_t *host_end)
+                                PreallocMode mode)
 {
     BDRVQcow2State *s = bs->opaque;
 
@@ -51,7 +54,7 @@ static int coroutine_fn map_all(BlockDriverState *bs, int64_t guest_offset, int6
         int ret = qcow2_get_host_offset(bs, guest_offset, &bytes, &host_offset, &type);
 
         if (ret == 0 && type == QCOW2_CLUSTER_UNALLOCATED) {
-            ret = preallocate_extent(bs, guest_offset, bytes, host_end);
+            ret = preallocate_extent(bs, guest_offset, bytes, mode);
         }
         if (ret < 0) {
             return ret;
@@ -65,19 +68,13 @@ int coroutine_fn qcow2_preallocate(BlockDriverState *bs, int64_t guest_offset, i
                                    PreallocMode mode, Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;
-    int64_t host_end = 0;
     int ret = map_all(bs, qcow2_start_of_cluster(s, guest_offset),
-                      ROUND_UP(guest_offset + bytes, s->cluster_size), &host_end);
+                      ROUND_UP(guest_offset + bytes, s->cluster_size), mode);
 
     if (ret < 0) {
         error_setg_errno(errp, -ret, "Could not preallocate clusters");
-        return ret;
     }
-    if (host_end <= qcow2_file_length(bs)) {
-        return 0;
-    }
-    return bdrv_co_truncate(bs->file, host_end, false,
-                            mode == PREALLOC_MODE_METADATA ? PREALLOC_MODE_OFF : mode, 0, errp);
+    return ret;
 }
 
 /* ---- growing ---- */
