@@ -243,6 +243,20 @@ static int coroutine_fn zero_partial_cluster(BlockDriverState *bs, int64_t offse
     return 0;
 }
 
+/*
+ * Write zeroes as data: to a conventional zone, where the block layer, which knows no zones, leaves
+ * it to the driver.  @bytes is less than a cluster.
+ */
+static int coroutine_fn write_zeroes_as_data(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    QEMU_AUTO_VFREE void *zeroes = qemu_memalign(4096, bytes);
+    QEMUIOVector qiov;
+
+    memset(zeroes, 0, bytes);
+    qemu_iovec_init_buf(&qiov, zeroes, bytes);
+    return qcow2_co_pwritev_part(bs, offset, bytes, &qiov, 0, 0);
+}
+
 int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                         BdrvRequestFlags flags)
 {
@@ -253,7 +267,10 @@ int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, in
         return ret;
     }
     if (!is_cluster_aligned(bs, offset, bytes) || s->qcow_version < 3) {
-        return zero_partial_cluster(bs, offset, bytes);
+        ret = zero_partial_cluster(bs, offset, bytes);
+        return ret == -ENOTSUP && s->zoned && !(flags & BDRV_REQ_NO_FALLBACK)
+                   ? write_zeroes_as_data(bs, offset, bytes)
+                   : ret;
     }
     qemu_co_mutex_lock(&s->lock);
     ret = qcow2_zero_clusters(bs, offset, bytes, flags & BDRV_REQ_MAY_UNMAP);
@@ -270,7 +287,8 @@ int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t
         return ret;
     }
     if (!is_cluster_aligned(bs, offset, bytes)) {
-        return -ENOTSUP;
+        /* Of a zoned device the block layer takes this for the refusal of a sequential zone. */
+        return s->zoned ? 0 : -ENOTSUP;
     }
     qemu_co_mutex_lock(&s->lock);
     if (s->options.discard_no_unref && s->qcow_version >= 3) {
