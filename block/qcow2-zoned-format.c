@@ -212,8 +212,8 @@ static void zoned_geometry_from_options(const BlockdevZoneOptions *zone, int64_t
 
     *geometry = (ZonesGeometry){
         .device_size = device_size,
-        .zone_size = MIN(size, (uint64_t)INT64_MAX),
-        .zone_capacity = MIN(capacity, (uint64_t)INT64_MAX),
+        .zone_size = size,
+        .zone_capacity = capacity,
         .nr_conventional = zone->has_conventional_zones ? zone->conventional_zones : 0,
         .max_active_zones = zone->has_max_active_zones ? zone->max_active_zones : 0,
         .write_granularity = ZONE_WRITE_GRANULARITY,
@@ -233,6 +233,14 @@ static int zoned_create_geometry(const BlockdevCreateOptionsQcow2 *options, int6
 {
     const BlockdevZoneOptions *zone = options->zone;
 
+    if ((zone->has_size && zone->size > INT64_MAX) ||
+        (zone->has_capacity && zone->capacity > INT64_MAX)) {
+        bool is_size = zone->has_size && zone->size > INT64_MAX;
+
+        error_setg(errp, "%s must be below 8 EiB, got %" PRIu64,
+                   is_size ? "zone.size" : "zone.capacity", is_size ? zone->size : zone->capacity);
+        return -EINVAL;
+    }
     zoned_geometry_from_options(zone, size, cluster_size, geometry);
     if (zone->has_max_append_bytes && zone->max_append_bytes > UINT32_MAX) {
         error_setg(errp, "zone.max_append_bytes must be below 4 GiB, got %" PRIu64,

@@ -97,8 +97,9 @@ bool zones_check_geometry(const ZonesGeometry *geometry, Error **errp)
         return false;
     }
     nr_sequential = nr_zones - geometry->nr_conventional;
-    if (!check_limit("zone.max_open_zones", geometry->max_open_zones, nr_sequential, errp) ||
-        !check_limit("zone.max_active_zones", geometry->max_active_zones, nr_sequential, errp)) {
+    /* Active first: where only that limit was given, the other follows it. */
+    if (!check_limit("zone.max_active_zones", geometry->max_active_zones, nr_sequential, errp) ||
+        !check_limit("zone.max_open_zones", geometry->max_open_zones, nr_sequential, errp)) {
         return false;
     }
     if (geometry->max_active_zones && geometry->max_open_zones > geometry->max_active_zones) {
