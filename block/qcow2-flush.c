@@ -271,6 +271,10 @@ int coroutine_fn qcow2_flush_all(BlockDriverState *bs)
     int ret = qcow2_process_pending_frees(bs);
     int write_ret = qcow2_write_caches(bs);
 
+    /* With lazy refcounts they are still in the cache. */
+    if (write_ret == 0) {
+        write_ret = qcow2_flush_refcounts(bs);
+    }
     if (write_ret == 0) {
         write_ret = qcow2_file_sync(bs);
     }

@@ -229,6 +229,90 @@ static int coroutine_fn grow_reftable(BlockDriverState *bs, uint64_t min_entries
     return ret < 0 ? ret : switch_reftable(bs, &layout, g_steal_pointer(&new_table));
 }
 
+/* ---- giving blocks back ---- */
+
+/* Whether block @table_index counts nothing but, perhaps, itself at host @offset. */
+static int coroutine_fn is_idle_block(BlockDriverState *bs, uint64_t table_index, uint64_t offset,
+                                      bool *is_idle)
+{
+    BDRVQcow2State *s = bs->opaque;
+    uint64_t first = table_index << s->refcount_block_bits;
+    uint64_t own = offset >> s->cluster_bits;
+    void *block;
+    int ret = qcow2_refblock_get(bs, table_index, &block);
+
+    if (ret < 0) {
+        return ret;
+    }
+    *is_idle = true;
+    for (uint64_t i = 0; i < block_entries(s) && *is_idle; i++) {
+        *is_idle = first + i == own ? s->get_refcount(block, i) <= 1
+                                    : s->get_refcount(block, i) == 0;
+    }
+    qcow2_cache_put(s->refcount_cache, block);
+    return 0;
+}
+
+/*
+ * Take idle blocks out of the table in memory.  Those whose clusters are counted by another block are
+ * appended to @counted_elsewhere (of Qcow2HostRange).
+ */
+static int coroutine_fn unhook_idle_blocks(BlockDriverState *bs, GArray *counted_elsewhere)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    for (uint32_t i = 1; i < s->reftable_entries; i++) {
+        uint64_t offset = s->reftable[i] & QCOW2_REFTABLE_OFFSET_MASK;
+        Qcow2HostRange range = {.offset = offset, .bytes = s->cluster_size};
+        bool is_idle;
+        int ret;
+
+        if (offset == 0) {
+            continue;
+        }
+        ret = is_idle_block(bs, i, offset, &is_idle);
+        if (ret < 0) {
+            return ret;
+        }
+        if (!is_idle) {
+            continue;
+        }
+        qcow2_cache_forget(s->refcount_cache, offset, s->cluster_size);
+        s->reftable[i] = 0;
+        qcow2_mark_reftable_dirty(s, i);
+        if ((offset >> s->cluster_bits) >> s->refcount_block_bits != i) {
+            g_array_append_val(counted_elsewhere, range);
+        }
+    }
+    return 0;
+}
+
+int coroutine_fn qcow2_drop_idle_refblocks(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    g_autoptr(GArray) freed = g_array_new(false, false, sizeof(Qcow2HostRange));
+    int ret;
+
+    /* Freeing one block can make another one idle. */
+    do {
+        g_array_set_size(freed, 0);
+        ret = unhook_idle_blocks(bs, freed);
+        if (ret == 0) {
+            ret = qcow2_flush_refcounts(bs);
+        }
+        if (ret == 0) {
+            ret = qcow2_file_sync(bs);
+        }
+        for (guint i = 0; i < freed->len && ret == 0; i++) {
+            const Qcow2HostRange *range = &g_array_index(freed, Qcow2HostRange, i);
+
+            ret = qcow2_free_clusters(bs, range->offset, range->bytes, QCOW2_DISCARD_OTHER);
+        }
+    } while (ret == 0 && freed->len > 0);
+    qcow2_overlap_reset(s);
+    return ret;
+}
+
 /* ---- searching ---- */
 
 /* Find @count free clusters in a row, at or after @start; sets *@first. */

@@ -314,16 +314,28 @@ int coroutine_fn qcow2_free_clusters(BlockDriverState *bs, int64_t offset, int64
 int64_t coroutine_fn qcow2_last_used_cluster(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
+    uint64_t index_mask = (UINT64_C(1) << s->refcount_block_bits) - 1;
+    int64_t at = MIN(qcow2_size_to_clusters(s, qcow2_file_length(bs)),
+                     (int64_t)s->reftable_entries << s->refcount_block_bits) - 1;
 
-    for (int64_t i = qcow2_size_to_clusters(s, qcow2_file_length(bs)) - 1; i >= 0; i--) {
-        uint64_t refcount;
-        int ret = qcow2_get_refcount(bs, i, &refcount);
+    while (at >= 0) {
+        int64_t block_start = at & ~index_mask;
+        void *block;
+        int ret = qcow2_refblock_get(bs, at >> s->refcount_block_bits, &block);
 
         if (ret < 0) {
             return ret;
         }
-        if (refcount > 0) {
-            return i;
+        if (!block) {
+            at = block_start - 1;
+            continue;
+        }
+        while (at >= block_start && s->get_refcount(block, at & index_mask) == 0) {
+            at--;
+        }
+        qcow2_cache_put(s->refcount_cache, block);
+        if (at >= block_start) {
+            return at;
         }
     }
     return -EIO; /* not even the header is counted */

@@ -181,6 +181,9 @@ static int coroutine_fn shrink(BlockDriverState *bs, int64_t size, Error **errp)
     if (ret == 0) {
         ret = qcow2_flush_all(bs);
     }
+    if (ret == 0) {
+        ret = qcow2_drop_idle_refblocks(bs);
+    }
     if (ret < 0) {
         error_setg_errno(errp, -ret, "Failed to discard the clusters behind the new end");
     }

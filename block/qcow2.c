@@ -182,6 +182,8 @@ static int coroutine_fn load_image(BlockDriverState *bs, const BlockdevOptionsQc
                                              : INT64_MAX;
     if (ret == 0 && (flags & BDRV_O_RDWR) && !(flags & BDRV_O_CHECK)) {
         ret = prepare_for_writing(bs, errp);
+        /* A repair has perhaps put something behind the end. */
+        s->zero_from = MAX(s->zero_from, ROUND_UP(qcow2_file_length(bs), s->cluster_size));
     }
     return ret;
 }

@@ -552,11 +552,8 @@ int coroutine_fn qcow2_alloc_clusters_at(BlockDriverState *bs, int64_t host_offs
  */
 int coroutine_fn qcow2_free_clusters(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                      Qcow2DiscardType type);
-/*
- * True where the host range, just allocated, is known to read as zeroes; remembers that it is in
- * use now.
- */
-bool qcow2_take_zero_range(BDRVQcow2State *s, int64_t offset, int64_t bytes);
+/* Free the refcount blocks that count nothing but themselves.  0, -EIO (damage), or -errno. */
+int coroutine_fn qcow2_drop_idle_refblocks(BlockDriverState *bs);
 /*
  * Index of the last host cluster with a refcount above 0, at or before the end of the file.
  * Negative errno.
