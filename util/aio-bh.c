@@ -87,12 +87,11 @@ bool aio_bh_is_pending(AioContext *ctx)
     return ctx->first_ready_bh || __atomic_load_n(&ctx->incoming_bhs, __ATOMIC_SEQ_CST);
 }
 
-/* Returns how many there are now. */
-static unsigned int collect_incoming(AioContext *ctx)
+static void collect_incoming(AioContext *ctx)
 {
     QEMUBH *bh = __atomic_exchange_n(&ctx->incoming_bhs, NULL, __ATOMIC_SEQ_CST);
     QEMUBH *oldest_first = NULL;
-    unsigned int nr_ready = 0;
+    QEMUBH *newest = bh;
 
     while (bh) {
         QEMUBH *older = bh->next;
@@ -101,12 +100,10 @@ static unsigned int collect_incoming(AioContext *ctx)
         oldest_first = bh;
         bh = older;
     }
-    *ctx->last_ready_bh = oldest_first;
-    for (bh = ctx->first_ready_bh; bh; bh = bh->next) {
-        ctx->last_ready_bh = &bh->next;
-        nr_ready++;
+    if (newest) {
+        *ctx->last_ready_bh = oldest_first;
+        ctx->last_ready_bh = &newest->next;
     }
-    return nr_ready;
 }
 
 static QEMUBH *take_first_ready(AioContext *ctx)
@@ -139,16 +136,19 @@ static bool bh_take_turn(QEMUBH *bh)
 }
 
 /*
- * Runs those that are ready now, not those that they schedule: these have their turn after the kernel was asked again.  A callback
- * may run a nested loop, which takes the rest.
+ * Runs those that are scheduled now; what they schedule is incoming again, and has its turn after the kernel was asked.  A
+ * callback may run a nested loop, which takes the rest.
  */
 bool aio_bh_run(AioContext *ctx)
 {
-    unsigned int nr_ready = aio_bh_is_pending(ctx) ? collect_incoming(ctx) : 0;
     bool has_run = false;
     QEMUBH *bh;
 
-    while (nr_ready-- && (bh = take_first_ready(ctx))) {
+    if (!aio_bh_is_pending(ctx)) {
+        return false;
+    }
+    collect_incoming(ctx);
+    while ((bh = take_first_ready(ctx))) {
         has_run |= bh_take_turn(bh);
     }
     return has_run;

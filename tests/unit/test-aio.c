@@ -80,20 +80,27 @@ static void test_unknown_backend_is_refused(Fixture *f, gconstpointer kind)
     error_free(err);
 }
 
-static void *notify_later(void *ctx)
+typedef struct Notifier {
+    AioContext *ctx;
+    bool has_news; /* atomic */
+} Notifier;
+
+static void *notify_later(void *opaque)
 {
+    Notifier *notifier = opaque;
+
     g_usleep(20000);
-    aio_notify(ctx);
+    __atomic_store_n(&notifier->has_news, true, __ATOMIC_SEQ_CST);
+    aio_notify(notifier->ctx);
     return NULL;
 }
 
 static void test_notify_ends_a_blocking_poll(Fixture *f, gconstpointer kind)
 {
-    GThread *thread = g_thread_new("notifier", notify_later, f->ctx);
+    Notifier notifier = {.ctx = f->ctx};
+    GThread *thread = g_thread_new("notifier", notify_later, &notifier);
 
-    while (aio_poll(f->ctx, true)) {
-        /* a turn that ran something was not the one that was notified */
-    }
+    AIO_WAIT_WHILE(f->ctx, !__atomic_load_n(&notifier.has_news, __ATOMIC_SEQ_CST));
     g_thread_join(thread);
 }
 
