@@ -259,20 +259,18 @@ static bool bench_check_sizes(Bench *bench)
 /* ---- command line ---- */
 
 typedef struct BenchArgs {
-    ToolImage image;
+    ImgLine line;
     Bench bench;
     int64_t step;
     bool is_zoned;
-    bool is_quiet;
 } BenchArgs;
 
 enum {
-    OPTION_PATTERN = 256,
+    OPTION_PATTERN = IMG_OPTION_OWN,
     OPTION_FLUSH_INTERVAL,
     OPTION_NO_DRAIN,
     OPTION_ZONED,
     OPTION_APPEND,
-    OPTION_IMAGE_OPTS,
 };
 
 static bool bench_parse_int(const char *what, int min, int *value)
@@ -293,12 +291,13 @@ static bool bench_parse_aio(const char *name, BenchArgs *args)
         error_report("Invalid aio option: %s", name);
         return false;
     }
-    args->image.aio = name;
+    args->line.image.aio = name;
     return true;
 }
 
-static bool bench_parse_option(int c, BenchArgs *args)
+static bool bench_parse_option(int c, void *opaque)
 {
+    BenchArgs *args = opaque;
     Bench *bench = &args->bench;
     int64_t pattern;
 
@@ -307,35 +306,22 @@ static bool bench_parse_option(int c, BenchArgs *args)
         return img_parse_size("request count", 0, INT_MAX, &bench->count);
     case 'd':
         return bench_parse_int("queue depth", 1, &bench->depth);
-    case 'f':
-        args->image.format = optarg;
-        return true;
     case 'i':
         return bench_parse_aio(optarg, args);
     case 'n':
-        args->image.flags |= BDRV_O_NOCACHE;
+        args->line.image.flags |= BDRV_O_NOCACHE;
         return true;
     case 'o':
         return img_parse_size("offset", 0, INT64_MAX, &bench->offset);
-    case 'q':
-        args->is_quiet = true;
-        return true;
     case 's':
         return bench_parse_int("buffer size", 1, &bench->bufsize);
     case 'S':
         return img_parse_size("step size", 0, INT_MAX, &args->step);
     case 't':
-        if (!tool_image_set_cache(&args->image, optarg)) {
-            error_report("Invalid cache mode: %s", optarg);
-            return false;
-        }
-        return true;
-    case 'U':
-        args->image.force_share = true;
-        return true;
+        return img_parse_cache("Invalid cache mode", &args->line.image);
     case 'w':
         bench->is_write = true;
-        args->image.flags |= BDRV_O_RDWR;
+        args->line.image.flags |= BDRV_O_RDWR;
         return true;
     case OPTION_PATTERN:
         if (!img_parse_size("pattern byte", 0, 255, &pattern)) {
@@ -354,9 +340,6 @@ static bool bench_parse_option(int c, BenchArgs *args)
     case OPTION_ZONED:
         args->is_zoned = true;
         return true;
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
-        return true;
     default:
         return false;
     }
@@ -366,9 +349,10 @@ static bool bench_parse_option(int c, BenchArgs *args)
 static int bench_parse(const ImgCommand *command, int argc, char **argv, BenchArgs *args)
 {
     static const struct option options[] = {
+        IMG_IMAGE_OPTIONS,
+        IMG_SHARE_OPTION,
         {"count", required_argument, NULL, 'c'},
         {"depth", required_argument, NULL, 'd'},
-        {"format", required_argument, NULL, 'f'},
         {"buffer-size", required_argument, NULL, 's'},
         {"step-size", required_argument, NULL, 'S'},
         {"offset", required_argument, NULL, 'o'},
@@ -379,27 +363,16 @@ static int bench_parse(const ImgCommand *command, int argc, char **argv, BenchAr
         {"aio", required_argument, NULL, 'i'},
         {"native", no_argument, NULL, 'n'},
         {"cache", required_argument, NULL, 't'},
-        {"force-share", no_argument, NULL, 'U'},
-        {"quiet", no_argument, NULL, 'q'},
         {"zoned", no_argument, NULL, OPTION_ZONED},
         {"append", no_argument, NULL, OPTION_APPEND},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
         {0},
     };
     Bench *bench = &args->bench;
-    int c;
+    int status = img_parse_line(command, argc, argv, "c:d:i:no:s:S:t:w", options, &args->line,
+                                bench_parse_option, args);
 
-    while ((c = img_getopt(command, argc, argv, "c:d:f:i:no:qs:S:t:Uw", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!bench_parse_option(c, args)) {
-            return 1;
-        }
-    }
-    args->image.filename = img_single_operand(command, argc, argv);
-    if (!args->image.filename) {
-        return 1;
+    if (status >= 0) {
+        return status;
     }
     if (!bench->is_write && (bench->flush_interval || args->is_zoned)) {
         return img_usage_error(command, "%s can only be used with write requests (-w)",
@@ -426,16 +399,14 @@ static int bench_run(const ImgCommand *command, int argc, char **argv)
     };
     Bench *bench = &args.bench;
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
     int status = bench_parse(command, argc, argv, &args);
     bool is_done;
 
     if (status >= 0) {
         return status;
     }
-    blk = tool_image_open(&args.image, &err);
+    blk = img_open_operand(command, argc, argv, &args.line);
     if (!blk) {
-        error_report_err(err);
         return 1;
     }
     bench->blk = blk;
@@ -444,10 +415,10 @@ static int bench_run(const ImgCommand *command, int argc, char **argv)
         g_free(bench->zones);
         return 1;
     }
-    if (!args.is_quiet) {
+    if (!args.line.is_quiet) {
         bench_announce(bench);
     }
-    is_done = bench_run_requests(bench, args.is_quiet);
+    is_done = bench_run_requests(bench, args.line.is_quiet);
     g_free(bench->zones);
     return is_done ? 0 : 1;
 }

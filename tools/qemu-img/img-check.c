@@ -22,10 +22,8 @@ enum {
 };
 
 typedef struct CheckArgs {
-    ToolImage image;
-    ImgOutputFormat output;
+    ImgLine line;
     BdrvCheckMode fix;
-    bool is_quiet;
 } CheckArgs;
 
 typedef struct CheckRun {
@@ -103,7 +101,7 @@ static void check_print_json(const CheckArgs *args, BlockBackend *blk,
                              const BdrvCheckResult *result)
 {
     ImageCheck check = {
-        .filename = (char *)args->image.filename,
+        .filename = (char *)args->line.image.filename,
         .format = (char *)bdrv_get_format_name(blk_bs(blk)),
         .check_errors = result->check_errors,
         .has_image_end_offset = result->image_end_offset != 0,
@@ -156,7 +154,7 @@ static int check_image(const CheckArgs *args, BlockBackend *blk)
     if (ret == 0 && (result.corruptions_fixed || result.leaks_fixed)) {
         int leaks_fixed = result.leaks_fixed, corruptions_fixed = result.corruptions_fixed;
 
-        if (args->output == IMG_OUTPUT_HUMAN && !args->is_quiet) {
+        if (args->line.output == IMG_OUTPUT_HUMAN && !args->line.is_quiet) {
             check_print_repairs(&result);
         }
         ret = check_once(blk, 0, &result);
@@ -168,10 +166,10 @@ static int check_image(const CheckArgs *args, BlockBackend *blk)
         return STATUS_FAILED;
     }
 
-    if (args->is_quiet) {
+    if (args->line.is_quiet) {
         return check_status(&result);
     }
-    if (args->output == IMG_OUTPUT_JSON) {
+    if (args->line.output == IMG_OUTPUT_JSON) {
         check_print_json(args, blk, &result);
     } else {
         check_print_human(&result);
@@ -180,11 +178,6 @@ static int check_image(const CheckArgs *args, BlockBackend *blk)
 }
 
 /* ---- command line ---- */
-
-enum {
-    OPTION_OUTPUT = 256,
-    OPTION_IMAGE_OPTS,
-};
 
 static bool check_parse_repair(const char *what, CheckArgs *args)
 {
@@ -196,35 +189,19 @@ static bool check_parse_repair(const char *what, CheckArgs *args)
         error_report("-r expects the option value leaks or all, got '%s'", what);
         return false;
     }
-    args->image.flags |= BDRV_O_RDWR;
+    args->line.image.flags |= BDRV_O_RDWR;
     return true;
 }
 
-static bool check_parse_option(int c, CheckArgs *args)
+static bool check_parse_option(int c, void *opaque)
 {
+    CheckArgs *args = opaque;
+
     switch (c) {
-    case 'f':
-        args->image.format = optarg;
-        return true;
     case 'r':
         return check_parse_repair(optarg, args);
     case 'T':
-        if (!tool_image_set_cache(&args->image, optarg)) {
-            error_report("Invalid source cache option: %s", optarg);
-            return false;
-        }
-        return true;
-    case 'U':
-        args->image.force_share = true;
-        return true;
-    case 'q':
-        args->is_quiet = true;
-        return true;
-    case OPTION_OUTPUT:
-        return img_parse_output(optarg, &args->output);
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
-        return true;
+        return img_parse_cache("Invalid source cache option", &args->line.image);
     default:
         return false;
     }
@@ -233,38 +210,23 @@ static bool check_parse_option(int c, CheckArgs *args)
 static int check_run(const ImgCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},
+        IMG_IMAGE_OPTIONS,
+        IMG_SHARE_OPTION,
+        IMG_OUTPUT_OPTION,
         {"repair", required_argument, NULL, 'r'},
         {"cache", required_argument, NULL, 'T'},
-        {"force-share", no_argument, NULL, 'U'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"output", required_argument, NULL, OPTION_OUTPUT},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
         {0},
     };
-    CheckArgs args = {.image = {.flags = BDRV_O_CHECK}};
+    CheckArgs args = {.line = {.image = {.flags = BDRV_O_CHECK}}};
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
-    int c;
+    int status = img_parse_line(command, argc, argv, "r:T:", options, &args.line,
+                                check_parse_option, &args);
 
-    while ((c = img_getopt(command, argc, argv, "f:r:T:Uq", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!check_parse_option(c, &args)) {
-            return STATUS_FAILED;
-        }
+    if (status >= 0) {
+        return status;
     }
-    args.image.filename = img_single_operand(command, argc, argv);
-    if (!args.image.filename) {
-        return STATUS_FAILED;
-    }
-    blk = tool_image_open(&args.image, &err);
-    if (!blk) {
-        error_report_err(err);
-        return STATUS_FAILED;
-    }
-    return check_image(&args, blk);
+    blk = img_open_operand(command, argc, argv, &args.line);
+    return blk ? check_image(&args, blk) : STATUS_FAILED;
 }
 
 const ImgCommand img_check_command = {

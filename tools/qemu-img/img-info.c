@@ -13,8 +13,7 @@
 #include "tools/qemu-img/qemu-img.h"
 
 typedef struct InfoArgs {
-    ToolImage image;
-    ImgOutputFormat output;
+    ImgLine line;
     bool is_chain;
     bool shows_limits;
 } InfoArgs;
@@ -47,7 +46,7 @@ static int info_image(const InfoArgs *args, BlockBackend *blk)
     if (!args->shows_limits) {
         info_drop_all_limits(info);
     }
-    if (args->output == IMG_OUTPUT_HUMAN) {
+    if (args->line.output == IMG_OUTPUT_HUMAN) {
         image_info_print(info);
         return 0;
     }
@@ -64,32 +63,17 @@ static int info_image(const InfoArgs *args, BlockBackend *blk)
 }
 
 enum {
-    OPTION_OUTPUT = 256,
-    OPTION_IMAGE_OPTS,
-    OPTION_BACKING_CHAIN,
+    OPTION_BACKING_CHAIN = IMG_OPTION_OWN,
     OPTION_LIMITS,
 };
 
-static bool info_parse_option(int c, InfoArgs *args)
+static bool info_parse_option(int c, void *opaque)
 {
+    InfoArgs *args = opaque;
+
     switch (c) {
-    case 'f':
-        args->image.format = optarg;
-        return true;
     case 't':
-        if (!tool_image_set_cache(&args->image, optarg)) {
-            error_report("Invalid cache option: %s", optarg);
-            return false;
-        }
-        return true;
-    case 'U':
-        args->image.force_share = true;
-        return true;
-    case OPTION_OUTPUT:
-        return img_parse_output(optarg, &args->output);
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
-        return true;
+        return img_parse_cache("Invalid cache option", &args->line.image);
     case OPTION_BACKING_CHAIN:
         args->is_chain = true;
         return true;
@@ -104,38 +88,24 @@ static bool info_parse_option(int c, InfoArgs *args)
 static int info_run(const ImgCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},
+        IMG_IMAGE_OPTIONS,
+        IMG_SHARE_OPTION,
+        IMG_OUTPUT_OPTION,
         {"cache", required_argument, NULL, 't'},
-        {"force-share", no_argument, NULL, 'U'},
-        {"output", required_argument, NULL, OPTION_OUTPUT},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
         {"backing-chain", no_argument, NULL, OPTION_BACKING_CHAIN},
         {"limits", no_argument, NULL, OPTION_LIMITS},
         {0},
     };
-    InfoArgs args = {.image = {.flags = BDRV_O_NO_IO}};
+    InfoArgs args = {.line = {.image = {.flags = BDRV_O_NO_IO}}};
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
-    int c;
+    int status = img_parse_line(command, argc, argv, "t:", options, &args.line, info_parse_option,
+                                &args);
 
-    while ((c = img_getopt(command, argc, argv, "f:t:U", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!info_parse_option(c, &args)) {
-            return 1;
-        }
+    if (status >= 0) {
+        return status;
     }
-    args.image.filename = img_single_operand(command, argc, argv);
-    if (!args.image.filename) {
-        return 1;
-    }
-    blk = tool_image_open(&args.image, &err);
-    if (!blk) {
-        error_report_err(err);
-        return 1;
-    }
-    return info_image(&args, blk);
+    blk = img_open_operand(command, argc, argv, &args.line);
+    return blk ? info_image(&args, blk) : 1;
 }
 
 const ImgCommand img_info_command = {

@@ -20,8 +20,7 @@ typedef struct MapExtent {
 } MapExtent;
 
 typedef struct MapArgs {
-    ToolImage image;
-    ImgOutputFormat output;
+    ImgLine line;
     int64_t start;
     int64_t max_length; /* -1: to the end */
 } MapArgs;
@@ -104,7 +103,7 @@ static bool map_print_human(const MapExtent *extent)
 
 static bool map_print(const MapArgs *args, const MapExtent *extent, bool is_first)
 {
-    if (args->output == IMG_OUTPUT_JSON) {
+    if (args->line.output == IMG_OUTPUT_JSON) {
         map_print_json(extent, is_first);
         return true;
     }
@@ -126,7 +125,7 @@ static int map_image(const MapArgs *args, BlockBackend *blk)
         return 1;
     }
     end = args->max_length < 0 ? length : MIN(length, args->start + args->max_length);
-    if (args->output == IMG_OUTPUT_HUMAN) {
+    if (args->line.output == IMG_OUTPUT_HUMAN) {
         printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
     }
 
@@ -159,7 +158,7 @@ static int map_image(const MapArgs *args, BlockBackend *blk)
     if (!map_print(args, &current, is_first)) {
         return 1;
     }
-    if (args->output == IMG_OUTPUT_JSON) {
+    if (args->line.output == IMG_OUTPUT_JSON) {
         printf("]\n");
     }
     return 0;
@@ -167,29 +166,15 @@ static int map_image(const MapArgs *args, BlockBackend *blk)
 
 /* ---- command line ---- */
 
-enum {
-    OPTION_OUTPUT = 256,
-    OPTION_IMAGE_OPTS,
-};
-
-static bool map_parse_option(int c, MapArgs *args)
+static bool map_parse_option(int c, void *opaque)
 {
+    MapArgs *args = opaque;
+
     switch (c) {
-    case 'f':
-        args->image.format = optarg;
-        return true;
     case 's':
         return img_parse_size("start offset", 0, INT64_MAX, &args->start);
     case 'l':
         return img_parse_size("max length", 0, INT64_MAX, &args->max_length);
-    case 'U':
-        args->image.force_share = true;
-        return true;
-    case OPTION_OUTPUT:
-        return img_parse_output(optarg, &args->output);
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
-        return true;
     default:
         return false;
     }
@@ -198,40 +183,26 @@ static bool map_parse_option(int c, MapArgs *args)
 static int map_run(const ImgCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},
+        IMG_IMAGE_OPTIONS,
+        IMG_SHARE_OPTION,
+        IMG_OUTPUT_OPTION,
         {"start-offset", required_argument, NULL, 's'},
         {"max-length", required_argument, NULL, 'l'},
-        {"force-share", no_argument, NULL, 'U'},
-        {"output", required_argument, NULL, OPTION_OUTPUT},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
         {0},
     };
     MapArgs args = {.max_length = -1};
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
-    int c;
+    int status = img_parse_line(command, argc, argv, "s:l:", options, &args.line, map_parse_option,
+                                &args);
 
-    while ((c = img_getopt(command, argc, argv, "f:s:l:U", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!map_parse_option(c, &args)) {
-            return 1;
-        }
-    }
-    args.image.filename = img_single_operand(command, argc, argv);
-    if (!args.image.filename) {
-        return 1;
+    if (status >= 0) {
+        return status;
     }
     if (args.max_length > INT64_MAX - args.start) {
         args.max_length = -1;
     }
-    blk = tool_image_open(&args.image, &err);
-    if (!blk) {
-        error_report_err(err);
-        return 1;
-    }
-    return map_image(&args, blk);
+    blk = img_open_operand(command, argc, argv, &args.line);
+    return blk ? map_image(&args, blk) : 1;
 }
 
 const ImgCommand img_map_command = {

@@ -105,3 +105,88 @@ const char *img_single_operand(const ImgCommand *command, int argc, char **argv)
     }
     return argv[optind];
 }
+
+static bool img_has_option(const struct option *options, int value)
+{
+    for (const struct option *option = options; option->name; option++) {
+        if (option->val == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool img_parse_common(int c, ImgLine *line, bool *is_common)
+{
+    *is_common = true;
+    switch (c) {
+    case 'f':
+        line->image.format = optarg;
+        return true;
+    case 'q':
+        line->is_quiet = true;
+        return true;
+    case 'U':
+        line->image.force_share = true;
+        return true;
+    case IMG_OPTION_IMAGE_OPTS:
+        line->image.is_image_opts = true;
+        line->image.implied_key = "file";
+        return true;
+    case IMG_OPTION_OUTPUT:
+        return img_parse_output(optarg, &line->output);
+    default:
+        *is_common = false;
+        return true;
+    }
+}
+
+int img_parse_line(const ImgCommand *command, int argc, char **argv, const char *short_options,
+                   const struct option *options, ImgLine *line,
+                   bool (*parse_own)(int c, void *opaque), void *opaque)
+{
+    g_autofree char *all =
+        g_strconcat("f:q", img_has_option(options, 'U') ? "U" : "", short_options, NULL);
+    int c;
+
+    while ((c = img_getopt(command, argc, argv, all, options)) != -1) {
+        bool is_common;
+
+        if (c == 'h') {
+            return img_print_help(command);
+        }
+        if (c == '?' || !img_parse_common(c, line, &is_common) ||
+            (!is_common && !parse_own(c, opaque))) {
+            return 1;
+        }
+    }
+    if (line->image.is_image_opts && line->image.format) {
+        return img_usage_error(command, "--image-opts and --format are mutually exclusive");
+    }
+    return -1;
+}
+
+bool img_parse_cache(const char *message, ToolImage *image)
+{
+    if (!tool_image_set_cache(image, optarg)) {
+        error_report("%s: %s", message, optarg);
+        return false;
+    }
+    return true;
+}
+
+BlockBackend *img_open_operand(const ImgCommand *command, int argc, char **argv, ImgLine *line)
+{
+    BlockBackend *blk;
+    Error *err = NULL;
+
+    line->image.filename = img_single_operand(command, argc, argv);
+    if (!line->image.filename) {
+        return NULL;
+    }
+    blk = tool_image_open(&line->image, &err);
+    if (!blk) {
+        error_report_err(err);
+    }
+    return blk;
+}

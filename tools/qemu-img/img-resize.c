@@ -11,11 +11,10 @@
 #include "tools/qemu-img/qemu-img.h"
 
 typedef struct ResizeArgs {
-    ToolImage image;
+    ImgLine line;
     PreallocMode prealloc;
     const char *size; /* as typed: SIZE, +SIZE or -SIZE */
     bool may_shrink;
-    bool is_quiet;
 } ResizeArgs;
 
 /* The new length from the typed one; false (reported) where there is none such. */
@@ -72,7 +71,7 @@ static int resize_image(const ResizeArgs *args, BlockBackend *blk)
         error_report_err(err);
         return 1;
     }
-    if (!args->is_quiet) {
+    if (!args->line.is_quiet) {
         printf("Image resized.\n");
     }
     return 0;
@@ -81,9 +80,8 @@ static int resize_image(const ResizeArgs *args, BlockBackend *blk)
 /* ---- command line ---- */
 
 enum {
-    OPTION_PREALLOCATION = 256,
+    OPTION_PREALLOCATION = IMG_OPTION_OWN,
     OPTION_SHRINK,
-    OPTION_IMAGE_OPTS,
 };
 
 static bool resize_parse_prealloc(const char *mode, ResizeArgs *args)
@@ -99,22 +97,15 @@ static bool resize_parse_prealloc(const char *mode, ResizeArgs *args)
     return true;
 }
 
-static bool resize_parse_option(int c, ResizeArgs *args)
+static bool resize_parse_option(int c, void *opaque)
 {
+    ResizeArgs *args = opaque;
+
     switch (c) {
-    case 'f':
-        args->image.format = optarg;
-        return true;
-    case 'q':
-        args->is_quiet = true;
-        return true;
     case OPTION_PREALLOCATION:
         return resize_parse_prealloc(optarg, args);
     case OPTION_SHRINK:
         args->may_shrink = true;
-        return true;
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
         return true;
     default:
         return false;
@@ -140,40 +131,27 @@ static int resize_take_size(int argc, char **argv, ResizeArgs *args)
 static int resize_run(const ImgCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},
-        {"quiet", no_argument, NULL, 'q'},
+        IMG_IMAGE_OPTIONS,
         {"preallocation", required_argument, NULL, OPTION_PREALLOCATION},
         {"shrink", no_argument, NULL, OPTION_SHRINK},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
         {0},
     };
-    ResizeArgs args = {.prealloc = PREALLOC_MODE_OFF, .image = {.flags = BDRV_O_RDWR}};
+    ResizeArgs args = {.prealloc = PREALLOC_MODE_OFF,
+                       .line = {.image = {.flags = BDRV_O_RDWR}}};
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
-    int c;
+    int status;
 
     argc = resize_take_size(argc, argv, &args);
-    while ((c = img_getopt(command, argc, argv, "f:q", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!resize_parse_option(c, &args)) {
-            return 1;
-        }
+    status = img_parse_line(command, argc, argv, "", options, &args.line, resize_parse_option,
+                            &args);
+    if (status >= 0) {
+        return status;
     }
     if (!args.size || optind >= argc) {
         return img_usage_error(command, "Expecting image file name and size");
     }
-    args.image.filename = img_single_operand(command, argc, argv);
-    if (!args.image.filename) {
-        return 1;
-    }
-    blk = tool_image_open(&args.image, &err);
-    if (!blk) {
-        error_report_err(err);
-        return 1;
-    }
-    return resize_image(&args, blk);
+    blk = img_open_operand(command, argc, argv, &args.line);
+    return blk ? resize_image(&args, blk) : 1;
 }
 
 const ImgCommand img_resize_command = {

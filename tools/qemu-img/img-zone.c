@@ -34,15 +34,13 @@ static const struct {
 };
 
 typedef struct ZoneArgs {
-    ToolImage image;
-    ImgOutputFormat output;
+    ImgLine line;
     const char *verb_name;
     ZoneVerb verb;
     BlockZoneOp op;
     int64_t offset;
     int64_t count; /* zones; 0: up to the end of the device */
     bool is_all;
-    bool is_quiet;
 } ZoneArgs;
 
 /* ---- report ---- */
@@ -227,7 +225,7 @@ static int zone_report_chunk(BlockBackend *blk, const ZoneArgs *args, int64_t of
     for (unsigned int i = 0; i < *nr; i++) {
         uint32_t index = zones[i].start / zone_size;
 
-        if (args->output == IMG_OUTPUT_JSON) {
+        if (args->line.output == IMG_OUTPUT_JSON) {
             zone_print_json(index, &zones[i], *is_first);
         } else {
             zone_print_human(index, &zones[i], length, capacity);
@@ -249,7 +247,7 @@ static int zone_report(BlockBackend *blk, const ZoneArgs *args)
     if (args->count) {
         left = MIN(left, args->count);
     }
-    if (args->output == IMG_OUTPUT_HUMAN) {
+    if (args->line.output == IMG_OUTPUT_HUMAN) {
         printf("%-8s %-16s %-9s %-9s %-16s %-12s %s\n", "Zone", "Start", "Length", "Capacity",
                "Write pointer", "Type", "Condition");
     }
@@ -265,7 +263,7 @@ static int zone_report(BlockBackend *blk, const ZoneArgs *args)
     }
     g_free(length.text);
     g_free(capacity.text);
-    if (ret == 0 && args->output == IMG_OUTPUT_JSON) {
+    if (ret == 0 && args->line.output == IMG_OUTPUT_JSON) {
         printf("%s]\n", is_first ? "[" : "");
     }
     return ret < 0 ? 1 : 0;
@@ -318,63 +316,40 @@ static bool zone_parse_verb(const ImgCommand *command, const char *name, ZoneArg
     return false;
 }
 
-enum {
-    OPTION_OUTPUT = 256,
-    OPTION_IMAGE_OPTS,
-};
-
-static bool zone_parse_option(int c, ZoneArgs *args)
+static bool zone_parse_option(int c, void *opaque)
 {
+    ZoneArgs *args = opaque;
+
     switch (c) {
     case 'a':
         args->is_all = true;
         return true;
     case 'c':
         return img_parse_size("number of zones", 1, UINT32_MAX, &args->count);
-    case 'f':
-        args->image.format = optarg;
-        return true;
     case 'o':
         return img_parse_size("offset", 0, INT64_MAX, &args->offset);
-    case 'q':
-        args->is_quiet = true;
-        return true;
-    case 'U':
-        args->image.force_share = true;
-        return true;
-    case OPTION_OUTPUT:
-        return img_parse_output(optarg, &args->output);
-    case OPTION_IMAGE_OPTS:
-        args->image.is_image_opts = true;
-        return true;
     default:
         return false;
     }
 }
 
-/* Returns an exit status, or -1 to go on. */
+/* Returns an exit status, or -1 to go on with the name of the image. */
 static int zone_parse(const ImgCommand *command, int argc, char **argv, ZoneArgs *args)
 {
     static const struct option options[] = {
+        IMG_IMAGE_OPTIONS,
+        IMG_SHARE_OPTION,
+        IMG_OUTPUT_OPTION,
         {"all", no_argument, NULL, 'a'},
         {"count", required_argument, NULL, 'c'},
-        {"format", required_argument, NULL, 'f'},
         {"offset", required_argument, NULL, 'o'},
-        {"output", required_argument, NULL, OPTION_OUTPUT},
-        {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},
-        {"force-share", no_argument, NULL, 'U'},
-        {"quiet", no_argument, NULL, 'q'},
         {0},
     };
-    int c;
+    int status = img_parse_line(command, argc, argv, "ac:o:", options, &args->line,
+                                zone_parse_option, args);
 
-    while ((c = img_getopt(command, argc, argv, "ac:f:o:qU", options)) != -1) {
-        if (c == 'h') {
-            return img_print_help(command);
-        }
-        if (!zone_parse_option(c, args)) {
-            return 1;
-        }
+    if (status >= 0) {
+        return status;
     }
     if (optind >= argc) {
         return img_usage_error(command, "zone: what to do is missing");
@@ -383,12 +358,8 @@ static int zone_parse(const ImgCommand *command, int argc, char **argv, ZoneArgs
         return 1;
     }
     optind++;
-    args->image.filename = img_single_operand(command, argc, argv);
-    if (!args->image.filename) {
-        return 1;
-    }
     if (args->verb != ZONE_VERB_REPORT) {
-        args->image.flags |= BDRV_O_RDWR;
+        args->line.image.flags |= BDRV_O_RDWR;
         args->count = args->count ? args->count : 1;
     }
     return -1;
@@ -396,21 +367,19 @@ static int zone_parse(const ImgCommand *command, int argc, char **argv, ZoneArgs
 
 static int zone_run(const ImgCommand *command, int argc, char **argv)
 {
-    ZoneArgs args = {.output = IMG_OUTPUT_HUMAN};
+    ZoneArgs args = {.offset = 0};
     g_autoptr(BlockBackend) blk = NULL;
-    Error *err = NULL;
     int status = zone_parse(command, argc, argv, &args);
 
     if (status >= 0) {
         return status;
     }
-    blk = tool_image_open(&args.image, &err);
+    blk = img_open_operand(command, argc, argv, &args.line);
     if (!blk) {
-        error_report_err(err);
         return 1;
     }
     if (bdrv_limits(blk_bs(blk))->zoned == BLK_Z_NONE) {
-        error_report("Image '%s' has no zones", args.image.filename);
+        error_report("Image '%s' has no zones", args.line.image.filename);
         return 1;
     }
     return args.verb == ZONE_VERB_REPORT ? zone_report(blk, &args) : zone_manage(blk, &args);
