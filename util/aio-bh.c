@@ -2,9 +2,10 @@
 /*
  * Bottom halves.
  *
- * Whoever schedules one pushes it on the context's list of incoming ones, if it is not there already; at each turn the loop takes
- * the whole list and appends it, oldest first, to those that are ready.  Both are linked by @next, which belongs to
- * whoever set IS_QUEUED until the loop clears it.
+ * Whoever schedules one pushes it on the context's list of incoming ones, if it is not there
+ * already; at each turn the loop takes the whole list and appends it, oldest first, to those that
+ * are ready.  Both are linked by @next, which belongs to whoever set IS_QUEUED until the loop
+ * clears it.
  */
 #include "qemu/osdep.h"
 
@@ -136,8 +137,8 @@ static bool bh_take_turn(QEMUBH *bh)
 }
 
 /*
- * Runs those that are scheduled now; what they schedule is incoming again, and has its turn after the kernel was asked.  A
- * callback may run a nested loop, which takes the rest.
+ * Runs those that are scheduled now; what they schedule is incoming again, and has its turn after
+ * the kernel was asked.  A callback may run a nested loop, which takes the rest.
  */
 bool aio_bh_run(AioContext *ctx)
 {
@@ -154,7 +155,8 @@ bool aio_bh_run(AioContext *ctx)
     return has_run;
 }
 
-/* Those that were deleted or can run only once are freed unrun; the others belong to whoever made them. */
+/* Those that were deleted or can run only once are freed unrun; the others belong to whoever made
+ * them. */
 void aio_bh_cleanup(AioContext *ctx)
 {
     QEMUBH *bh;

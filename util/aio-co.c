@@ -2,9 +2,9 @@
 /*
  * Entering coroutines through an AioContext.
  *
- * Another thread pushes a coroutine on the context's incoming list; the loop takes the whole list at each turn, and enters them
- * oldest first.  As the loop's thread has then left all coroutines, a coroutine may be scheduled by another thread while it is
- * still on its way to its yield.
+ * Another thread pushes a coroutine on the context's incoming list; the loop takes the whole list
+ * at each turn, and enters them oldest first.  As the loop's thread has then left all coroutines, a
+ * coroutine may be scheduled by another thread while it is still on its way to its yield.
  */
 #include "qemu/osdep.h"
 
@@ -44,7 +44,8 @@ void aio_co_enter(AioContext *ctx, Coroutine *co)
 }
 
 /* The wake-up is carried out after the yield below, and looks where the coroutine wants to be. */
-void coroutine_fn aio_co_reschedule_self(AioContext *ctx)
+void coroutine_fn
+aio_co_reschedule_self(AioContext *ctx)
 {
     Coroutine *self = qemu_coroutine_self();
 

@@ -2,10 +2,10 @@
 /*
  * AioContext: life, and the turn of the loop.
  *
- * How a thread goes to sleep without missing work from others: it sets is_sleeping, then looks whether there is work, then
- * waits.  Others set work up (atomically), then look at is_sleeping, and write to the eventfd if it is set.  All four
- * are sequentially consistent, so one of the two sees the other; and while a loop is busy, giving it work costs no
- * system call.
+ * How a thread goes to sleep without missing work from others: it sets is_sleeping, then looks
+ * whether there is work, then waits.  Others set work up (atomically), then look at is_sleeping,
+ * and write to the eventfd if it is set.  All four are sequentially consistent, so one of the two
+ * sees the other; and while a loop is busy, giving it work costs no system call.
  */
 #include "qemu/osdep.h"
 

@@ -2,8 +2,8 @@
 /*
  * The loop on epoll, for kernels and sandboxes without io_uring.
  *
- * epoll is level triggered as aio_set_fd_handler() is, so a registration stays.  Regular files, which epoll does not take, are always
- * ready, as poll(2) has it.
+ * epoll is level triggered as aio_set_fd_handler() is, so a registration stays.  Regular files,
+ * which epoll does not take, are always ready, as poll(2) has it.
  */
 #include "qemu/osdep.h"
 

@@ -2,11 +2,12 @@
 /*
  * Descriptors: who waits for what.
  *
- * One AioFdHandler a descriptor, with the callbacks of aio_set_fd_handler() and, where the backend has no better way, the coroutines of
- * qemu_co_wait_fd().  The backend watches for what a handler wants and reports it here.
+ * One AioFdHandler a descriptor, with the callbacks of aio_set_fd_handler() and, where the backend
+ * has no better way, the coroutines of qemu_co_wait_fd().  The backend watches for what a handler
+ * wants and reports it here.
  *
- * While the callbacks of a handler run it wants nothing, so that a nested loop does not call them again for what they are
- * just dealing with.  A handler may be deleted from its own callback.
+ * While the callbacks of a handler run it wants nothing, so that a nested loop does not call them
+ * again for what they are just dealing with.  A handler may be deleted from its own callback.
  */
 #include "qemu/osdep.h"
 
@@ -84,7 +85,8 @@ static void handler_settle(AioFdHandler *handler)
     }
 }
 
-/* The members are looked up here and not by the caller, because the coroutine may change the callback. */
+/* The members are looked up here and not by the caller, because the coroutine may change the
+ * callback. */
 static bool run_side(AioFdHandler *handler, Coroutine **waiter, IOHandler **callback)
 {
     Coroutine *co = *waiter;
@@ -133,7 +135,8 @@ void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *
     handler_settle(handler);
 }
 
-void coroutine_fn qemu_co_wait_fd(int fd, bool for_write)
+void coroutine_fn
+qemu_co_wait_fd(int fd, bool for_write)
 {
     AioContext *ctx = qemu_get_current_aio_context();
     AioFdHandler *handler;

@@ -2,8 +2,9 @@
 /*
  * File I/O in coroutines, whatever the engine.
  *
- * The usual request is one request to the kernel, described on the stack.  What the kernel did only in part, or cannot do in
- * one piece, is gone on with here; so the callers see a range read or written, or an error.
+ * The usual request is one request to the kernel, described on the stack.  What the kernel did only
+ * in part, or cannot do in one piece, is gone on with here; so the callers see a range read or
+ * written, or an error.
  */
 #include "qemu/osdep.h"
 
@@ -40,12 +41,14 @@ static int file_op_in_thread(void *arg)
     return ret < 0 ? -errno : ret;
 }
 
-int coroutine_fn thread_pool_co_run(const AioFileOp *op)
+int coroutine_fn
+thread_pool_co_run(const AioFileOp *op)
 {
     return thread_pool_submit_co(file_op_in_thread, (void *)op);
 }
 
-static int coroutine_fn run_once(AioEngine engine, const AioFileOp *op)
+static int coroutine_fn
+run_once(AioEngine engine, const AioFileOp *op)
 {
     bool is_transfer = op->type == AIO_FILE_READ || op->type == AIO_FILE_WRITE;
 
@@ -58,7 +61,8 @@ static int coroutine_fn run_once(AioEngine engine, const AioFileOp *op)
     return thread_pool_co_run(op);
 }
 
-static int coroutine_fn run(AioEngine engine, const AioFileOp *op)
+static int coroutine_fn
+run(AioEngine engine, const AioFileOp *op)
 {
     int ret;
 
@@ -71,8 +75,8 @@ static int coroutine_fn run(AioEngine engine, const AioFileOp *op)
 /* ---- reading and writing ---- */
 
 /*
- * True where a read that ended at @offset has met the end of the file.  To read on there, as read(2) would have it, is refused for
- * O_DIRECT where the end is not aligned.
+ * True where a read that ended at @offset has met the end of the file.  To read on there, as
+ * read(2) would have it, is refused for O_DIRECT where the end is not aligned.
  */
 static bool is_at_end(int fd, int64_t offset)
 {
@@ -82,8 +86,8 @@ static bool is_at_end(int fd, int64_t offset)
 }
 
 /* Transfer what is left of @qiov after its first @done bytes. */
-static int coroutine_fn transfer_rest(AioEngine engine, AioFileOp op, QEMUIOVector *qiov,
-                                      size_t done)
+static int coroutine_fn
+transfer_rest(AioEngine engine, AioFileOp op, QEMUIOVector *qiov, size_t done)
 {
     const int64_t start = op.offset;
 
@@ -118,8 +122,9 @@ static int coroutine_fn transfer_rest(AioEngine engine, AioFileOp op, QEMUIOVect
     return 0;
 }
 
-static int coroutine_fn transfer(AioEngine engine, AioFileOpType type, int fd, int64_t offset,
-                                 QEMUIOVector *qiov, int flags)
+static int coroutine_fn
+transfer(AioEngine engine, AioFileOpType type, int fd, int64_t offset, QEMUIOVector *qiov,
+         int flags)
 {
     AioFileOp op = {
         .type = type,
@@ -144,14 +149,15 @@ static int coroutine_fn transfer(AioEngine engine, AioFileOpType type, int fd, i
     return transfer_rest(engine, op, qiov, ret);
 }
 
-int coroutine_fn aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov)
+int coroutine_fn
+aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov)
 {
     trace_aio_co_preadv(fd, offset, qiov->size);
     return transfer(engine, AIO_FILE_READ, fd, offset, qiov, 0);
 }
 
-int coroutine_fn aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov,
-                                bool is_fua)
+int coroutine_fn
+aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov, bool is_fua)
 {
     trace_aio_co_pwritev(fd, offset, qiov->size, is_fua);
     return transfer(engine, AIO_FILE_WRITE, fd, offset, qiov, is_fua ? RWF_DSYNC : 0);
@@ -159,7 +165,8 @@ int coroutine_fn aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIO
 
 /* ---- the others ---- */
 
-int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd)
+int coroutine_fn
+aio_co_fdatasync(AioEngine engine, int fd)
 {
     const AioFileOp op = {.type = AIO_FILE_FDATASYNC, .fd = fd};
 
@@ -167,7 +174,8 @@ int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd)
     return run(engine, &op);
 }
 
-int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len)
+int coroutine_fn
+aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len)
 {
     const AioFileOp op = {
         .type = AIO_FILE_FALLOCATE,

@@ -2,11 +2,12 @@
 /*
  * The inside of an AioContext: for util/ only.
  *
- * aio-context.c owns the turn of the loop and calls, in this order: the backend (aio-uring.c or aio-epoll.c) to wait and to
- * dispatch what the kernel has to say, then scheduled coroutines, bottom halves (aio-bh.c) and timers (aio-timer.c).
+ * aio-context.c owns the turn of the loop and calls, in this order: the backend (aio-uring.c or
+ * aio-epoll.c) to wait and to dispatch what the kernel has to say, then scheduled coroutines,
+ * bottom halves (aio-bh.c) and timers (aio-timer.c).
  *
- * Invariant: what other threads may touch is atomic and said to be so; everything else belongs to the thread of
- * the context.
+ * Invariant: what other threads may touch is atomic and said to be so; everything else belongs to
+ * the thread of the context.
  */
 #ifndef UTIL_AIO_INTERNAL_H
 #define UTIL_AIO_INTERNAL_H
@@ -24,18 +25,21 @@ typedef struct ThreadPool ThreadPool;
 typedef struct AioBackend {
     const char *name;
 
-    /* Make the context's @backend_state.  Returns 0 or a negative errno: the kernel has no such thing for us. */
+    /* Make the context's @backend_state.  Returns 0 or a negative errno: the kernel has no such
+     * thing for us. */
     int (*open)(AioContext *ctx);
     void (*close)(AioContext *ctx);
 
-    /* Hand what was collected to the kernel and wait for something to happen, at most @timeout_ns (0: not at all). */
+    /* Hand what was collected to the kernel and wait for something to happen, at most @timeout_ns
+     * (0: not at all). */
     void (*wait)(AioContext *ctx, int64_t timeout_ns);
     /* Run the callbacks of what has happened.  Returns whether there were any. */
     bool (*dispatch)(AioContext *ctx);
 
     /*
-     * Make the kernel watch for aio_fd_wanted_events(@handler), and keep its @watched_events.  What is watched for may
-     * change later; then the backend calls aio_fd_dispatch(), with what has happened or without events.
+     * Make the kernel watch for aio_fd_wanted_events(@handler), and keep its @watched_events.  What
+     * is watched for may change later; then the backend calls aio_fd_dispatch(), with what has
+     * happened or without events.
      */
     void (*watch)(AioContext *ctx, AioFdHandler *handler);
 } AioBackend;
@@ -56,9 +60,10 @@ struct AioContext {
     void *backend_state;
 
     /* atomic, from any thread */
-    bool is_sleeping; /* about to wait in the kernel, or waiting: who sets work up must write to @wakeup_fd */
-    bool is_notified; /* the next wait must return at once */
-    QEMUBH *incoming_bhs;          /* last first */
+    bool is_sleeping;     /* about to wait in the kernel, or waiting: who sets work up must write to
+                             @wakeup_fd */
+    bool is_notified;     /* the next wait must return at once */
+    QEMUBH *incoming_bhs; /* last first */
     Coroutine *incoming_coroutines; /* last first */
 
     int wakeup_fd; /* an eventfd, non-blocking; the backend watches it */
@@ -68,8 +73,8 @@ struct AioContext {
     AioTimerHeap timer_heap;
     GHashTable *fd_handlers;                /* fd -> AioFdHandler */
     LIST_HEAD(, AioFdHandler) all_handlers; /* those too that are deleted but not freed */
-    LinuxAio *linux_aio;     /* made when first needed */
-    ThreadPool *thread_pool; /* likewise */
+    LinuxAio *linux_aio;                    /* made when first needed */
+    ThreadPool *thread_pool;                /* likewise */
 };
 
 /* ---- bottom halves: aio-bh.c ---- */
@@ -128,7 +133,8 @@ void aio_fd_init(AioContext *ctx);
 void aio_fd_cleanup(AioContext *ctx);
 /* POLLIN, POLLOUT, both or 0. */
 unsigned int aio_fd_wanted_events(const AioFdHandler *handler);
-/* Run the callbacks for @events (POLLxxx), then watch anew; returns whether there were any.  Frees @handler if it is deleted. */
+/* Run the callbacks for @events (POLLxxx), then watch anew; returns whether there were any.  Frees
+ * @handler if it is deleted. */
 bool aio_fd_dispatch(AioFdHandler *handler, unsigned int events);
 /* The handler of @fd, or NULL. */
 AioFdHandler *aio_fd_find(AioContext *ctx, int fd);
@@ -154,12 +160,16 @@ typedef struct AioFileOp {
 } AioFileOp;
 
 /* The bytes that were read or written, 0 for what moves none, or a negative errno. */
-int coroutine_fn aio_uring_co_run(AioContext *ctx, const AioFileOp *op);
-int coroutine_fn linux_aio_co_run(AioContext *ctx, const AioFileOp *op);
-int coroutine_fn thread_pool_co_run(const AioFileOp *op);
+int coroutine_fn
+aio_uring_co_run(AioContext *ctx, const AioFileOp *op);
+int coroutine_fn
+linux_aio_co_run(AioContext *ctx, const AioFileOp *op);
+int coroutine_fn
+thread_pool_co_run(const AioFileOp *op);
 
 /* Wait for POLLIN or POLLOUT with a request of its own in the ring. */
-void coroutine_fn aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events);
+void coroutine_fn
+aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events);
 
 /* Start what linux_aio_co_run() collected in this turn. */
 void linux_aio_submit(LinuxAio *aio);

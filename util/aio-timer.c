@@ -2,8 +2,8 @@
 /*
  * Timers: a binary heap a context, ordered by time and then by when they were armed.
  *
- * Each timer knows its place in the heap, so that arming, moving and deleting one cost a walk along one branch.  A
- * context without timers never reads the clock.
+ * Each timer knows its place in the heap, so that arming, moving and deleting one cost a walk along
+ * one branch.  A context without timers never reads the clock.
  */
 #include "qemu/osdep.h"
 
@@ -145,7 +145,8 @@ int64_t aio_timers_timeout(const AioContext *ctx)
     return MAX(timeout_ns, 0);
 }
 
-/* A timer that is armed again for a time that has passed fires in the next turn, as the clock is read once. */
+/* A timer that is armed again for a time that has passed fires in the next turn, as the clock is
+ * read once. */
 bool aio_timers_run(AioContext *ctx)
 {
     AioTimerHeap *heap = &ctx->timer_heap;

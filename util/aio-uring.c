@@ -2,12 +2,14 @@
 /*
  * The loop on an io_uring.
  *
- * One ring carries file I/O, polls of descriptors and the read of the context's eventfd.  Requests are collected during a
- * turn of the loop and submitted by the call that waits for the next completion: one system call a turn.
- * A file request lives on the stack of its coroutine, which its completion enters directly.
+ * One ring carries file I/O, polls of descriptors and the read of the context's eventfd.  Requests
+ * are collected during a turn of the loop and submitted by the call that waits for the next
+ * completion: one system call a turn. A file request lives on the stack of its coroutine, which its
+ * completion enters directly.
  *
- * What a completion belongs to is told by the low bits of its user_data.  Polls are armed for one event and armed again after the
- * callbacks, which makes them level triggered at the cost of an SQE, not of a system call.
+ * What a completion belongs to is told by the low bits of its user_data.  Polls are armed for one
+ * event and armed again after the callbacks, which makes them level triggered at the cost of an
+ * SQE, not of a system call.
  */
 #include "qemu/osdep.h"
 
@@ -73,7 +75,8 @@ static struct io_uring_sqe *get_sqe(UringLoop *loop, void *owner, CompletionKind
     while (unlikely(!(sqe = io_uring_get_sqe(&loop->ring)))) {
         submit(loop);
     }
-    /* before the request is prepared: the functions of liburing that do that leave user_data alone */
+    /* before the request is prepared: the functions of liburing that do that leave user_data alone
+     */
     sqe->user_data = (uintptr_t)owner | kind;
     return sqe;
 }
@@ -171,7 +174,8 @@ static bool take_completion(struct io_uring *ring, uint64_t *user_data, int *res
     struct io_uring_cqe *cqe;
     unsigned int head;
 
-    io_uring_for_each_cqe (ring, head, cqe) {
+    io_uring_for_each_cqe(ring, head, cqe)
+    {
         *user_data = cqe->user_data;
         *res = cqe->res;
         io_uring_cq_advance(ring, 1);
@@ -244,7 +248,8 @@ static void uring_watch(AioContext *ctx, AioFdHandler *handler)
 /* ---- requests ---- */
 
 /* @request is in the ring: yield until it has completed. */
-static int coroutine_fn wait_for_request(UringRequest *request)
+static int coroutine_fn
+wait_for_request(UringRequest *request)
 {
     request->co = qemu_coroutine_self();
     request->res = STILL_RUNNING;
@@ -253,7 +258,8 @@ static int coroutine_fn wait_for_request(UringRequest *request)
     return request->res;
 }
 
-void coroutine_fn aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events)
+void coroutine_fn
+aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events)
 {
     UringRequest request;
 
@@ -275,7 +281,8 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const AioFileOp *op)
     sqe->rw_flags = op->flags;
 }
 
-int coroutine_fn aio_uring_co_run(AioContext *ctx, const AioFileOp *op)
+int coroutine_fn
+aio_uring_co_run(AioContext *ctx, const AioFileOp *op)
 {
     UringRequest request;
     struct io_uring_sqe *sqe = get_sqe(ctx->backend_state, &request, COMPLETES_REQUEST);

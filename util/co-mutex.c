@@ -2,10 +2,11 @@
 /*
  * CoMutex: mutual exclusion between coroutines, also of different threads.
  *
- * One compare-and-exchange takes a free mutex, one gives it back when nobody waits.  Otherwise the guard is taken: a newcomer
- * turns HELD into CONTENDED and queues up; an unlock that finds CONTENDED hands the mutex to the first waiter.
- * While the state is CONTENDED it changes only under the guard, and the mutex is never free in between: so no
- * newcomer overtakes a waiter, and no wake-up is lost.
+ * One compare-and-exchange takes a free mutex, one gives it back when nobody waits.  Otherwise the
+ * guard is taken: a newcomer turns HELD into CONTENDED and queues up; an unlock that finds
+ * CONTENDED hands the mutex to the first waiter. While the state is CONTENDED it changes only under
+ * the guard, and the mutex is never free in between: so no newcomer overtakes a waiter, and no
+ * wake-up is lost.
  */
 #include "qemu/osdep.h"
 
@@ -32,7 +33,8 @@ void qemu_co_mutex_init(CoMutex *mutex)
 }
 
 /* Take @mutex if it has become free, else queue up.  Returns whether it was taken. */
-static bool coroutine_fn take_or_queue_up(CoMutex *mutex, Coroutine *self)
+static bool coroutine_fn
+take_or_queue_up(CoMutex *mutex, Coroutine *self)
 {
     bool is_taken = false;
 
@@ -51,7 +53,8 @@ static bool coroutine_fn take_or_queue_up(CoMutex *mutex, Coroutine *self)
     return is_taken;
 }
 
-void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex)
+void coroutine_fn
+qemu_co_mutex_lock(CoMutex *mutex)
 {
     Coroutine *self = qemu_coroutine_self();
 
@@ -68,7 +71,8 @@ void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex)
     assert(mutex->holder == self);
 }
 
-void coroutine_fn qemu_co_mutex_unlock(CoMutex *mutex)
+void coroutine_fn
+qemu_co_mutex_unlock(CoMutex *mutex)
 {
     Coroutine *successor;
 
@@ -93,7 +97,8 @@ void qemu_co_mutex_assert_locked(const CoMutex *mutex)
     assert(__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) != FREE);
 }
 
-CoMutexGuard coroutine_fn qemu_co_mutex_guard(CoMutex *mutex)
+CoMutexGuard coroutine_fn
+qemu_co_mutex_guard(CoMutex *mutex)
 {
     qemu_co_mutex_lock(mutex);
     return mutex;

@@ -2,8 +2,9 @@
 /*
  * CoQueue: coroutines that wait for an event which another one announces.
  *
- * There is no lock: what orders the users of a queue is the CoMutex that they hold, or that they run in one thread.
- * A waiter enters the queue before it lets go of the mutex, so that no announcement is lost.
+ * There is no lock: what orders the users of a queue is the CoMutex that they hold, or that they
+ * run in one thread. A waiter enters the queue before it lets go of the mutex, so that no
+ * announcement is lost.
  */
 #include "qemu/osdep.h"
 
@@ -15,7 +16,8 @@ void qemu_co_queue_init(CoQueue *queue)
     STAILQ_INIT(&queue->waiting);
 }
 
-void coroutine_fn qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex)
+void coroutine_fn
+qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex)
 {
     Coroutine *self = qemu_coroutine_self();
 

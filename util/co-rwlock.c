@@ -2,10 +2,10 @@
 /*
  * CoRwlock: many readers or one writer, also of different threads.
  *
- * The state counts the readers, or says that a writer is inside.  Without waiters it changes by compare-and-exchange alone.
- * WAITED_FOR is set under the guard by the first who must wait; from then on until the last waiter is let in, the
- * state changes only under the guard.  Whoever leaves lets in those at the head of the queue: a writer, or all readers
- * up to the next writer.
+ * The state counts the readers, or says that a writer is inside.  Without waiters it changes by
+ * compare-and-exchange alone. WAITED_FOR is set under the guard by the first who must wait; from
+ * then on until the last waiter is let in, the state changes only under the guard.  Whoever leaves
+ * lets in those at the head of the queue: a writer, or all readers up to the next writer.
  */
 #include "qemu/osdep.h"
 
@@ -64,7 +64,8 @@ static bool try_to_enter(CoRwlock *lock, bool is_writer)
     return false;
 }
 
-static bool coroutine_fn enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticket)
+static bool coroutine_fn
+enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticket)
 {
     bool is_inside = false;
     unsigned int state;
@@ -82,7 +83,8 @@ static bool coroutine_fn enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticke
     return is_inside;
 }
 
-static void coroutine_fn lock_as(CoRwlock *lock, bool is_writer)
+static void coroutine_fn
+lock_as(CoRwlock *lock, bool is_writer)
 {
     CoRwlockTicket ticket = {.is_writer = is_writer};
 
@@ -96,19 +98,21 @@ static void coroutine_fn lock_as(CoRwlock *lock, bool is_writer)
     }
 }
 
-void coroutine_fn qemu_co_rwlock_rdlock(CoRwlock *lock)
+void coroutine_fn
+qemu_co_rwlock_rdlock(CoRwlock *lock)
 {
     lock_as(lock, false);
 }
 
-void coroutine_fn qemu_co_rwlock_wrlock(CoRwlock *lock)
+void coroutine_fn
+qemu_co_rwlock_wrlock(CoRwlock *lock)
 {
     lock_as(lock, true);
 }
 
 /*
- * The holders of the lock are now as @state says, without WAITED_FOR; let in whom that allows.  Called with the guard held;
- * collects those to wake in @woken.
+ * The holders of the lock are now as @state says, without WAITED_FOR; let in whom that allows.
+ * Called with the guard held; collects those to wake in @woken.
  */
 static void let_in(CoRwlock *lock, unsigned int state, CoQueue *woken)
 {
@@ -123,7 +127,8 @@ static void let_in(CoRwlock *lock, unsigned int state, CoQueue *woken)
 }
 
 /* A holder leaves, or a writer stays on as a reader. */
-static void coroutine_fn give_up(CoRwlock *lock, bool stays_as_reader)
+static void coroutine_fn
+give_up(CoRwlock *lock, bool stays_as_reader)
 {
     unsigned int state = load_state(lock);
     unsigned int rest;
@@ -147,12 +152,14 @@ static void coroutine_fn give_up(CoRwlock *lock, bool stays_as_reader)
     qemu_co_queue_restart_all(&woken);
 }
 
-void coroutine_fn qemu_co_rwlock_unlock(CoRwlock *lock)
+void coroutine_fn
+qemu_co_rwlock_unlock(CoRwlock *lock)
 {
     give_up(lock, false);
 }
 
-void coroutine_fn qemu_co_rwlock_downgrade(CoRwlock *lock)
+void coroutine_fn
+qemu_co_rwlock_downgrade(CoRwlock *lock)
 {
     assert(load_state(lock) & WRITER);
     give_up(lock, true);

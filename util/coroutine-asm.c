@@ -2,8 +2,8 @@
 /*
  * The first steps of a coroutine, for the stack switch of coroutine-asm.h.
  *
- * A new coroutine's place is set so that the first switch to it lands in coroutine_first_step with the
- * coroutine itself in the frame pointer; that is also where the unwinding of its stack ends.
+ * A new coroutine's place is set so that the first switch to it lands in coroutine_first_step with
+ * the coroutine itself in the frame pointer; that is also where the unwinding of its stack ends.
  */
 #include "qemu/osdep.h"
 

@@ -2,12 +2,12 @@
 /*
  * Stacks of coroutines.
  *
- * One mapping each: a guard page at the bottom, on which an overflow dies instead of writing into a neighbour, the
- * stack, and at the top the Coroutine itself, next to the part of the stack that is always in use.
- * Pages that are never touched cost nothing.
+ * One mapping each: a guard page at the bottom, on which an overflow dies instead of writing into a
+ * neighbour, the stack, and at the top the Coroutine itself, next to the part of the stack that is
+ * always in use. Pages that are never touched cost nothing.
  *
- * If all stacks began at the same offset in a page, the hot ends of a few dozen would compete for the same
- * lines of the processor's caches; so each begins a little lower than the one before.
+ * If all stacks began at the same offset in a page, the hot ends of a few dozen would compete for
+ * the same lines of the processor's caches; so each begins a little lower than the one before.
  */
 #include "qemu/osdep.h"
 
@@ -56,7 +56,8 @@ void coroutine_stack_free(Coroutine *co)
     size_t size = ROUND_UP((size_t)STACK_MAPPING_SIZE, page_size());
 
 #if COROUTINE_WITH_ASAN
-    /* its last frames were never left, and the next mapping of these addresses must not inherit their red zones */
+    /* its last frames were never left, and the next mapping of these addresses must not inherit
+     * their red zones */
     ASAN_UNPOISON_MEMORY_REGION(co->mapping, size);
 #endif
     munmap(co->mapping, size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The stack switch of the C library: for processors without one of our own, and under the sanitizers, which must be told
- * of each switch.
+ * The stack switch of the C library: for processors without one of our own, and under the
+ * sanitizers, which must be told of each switch.
  *
  * It costs a system call for the signal mask each time; nobody measures speed with it.
  */
@@ -13,7 +13,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-/* Tell AddressSanitizer that the next switch goes to the given stack; @fake_stack NULL: the present one is not returned to. */
+/* Tell AddressSanitizer that the next switch goes to the given stack; @fake_stack NULL: the present
+ * one is not returned to. */
 static inline void announce_switch(void **fake_stack, const void *bottom, size_t size)
 {
 #if COROUTINE_WITH_ASAN

@@ -2,11 +2,13 @@
 /*
  * Coroutines: life, enter, yield.
  *
- * Each thread keeps a pool of coroutines that have ended, with their stacks, and a list of coroutines to wake.  A wake-up
- * that is asked for inside a coroutine waits in that list until control is back in the thread's ordinary code; so a
- * chain of coroutines that wake one another, however long, never nests.
+ * Each thread keeps a pool of coroutines that have ended, with their stacks, and a list of
+ * coroutines to wake.  A wake-up that is asked for inside a coroutine waits in that list until
+ * control is back in the thread's ordinary code; so a chain of coroutines that wake one another,
+ * however long, never nests.
  *
- * Enter and yield are the hottest functions of the program: what they do not need on every call stands elsewhere.
+ * Enter and yield are the hottest functions of the program: what they do not need on every call
+ * stands elsewhere.
  */
 #include "qemu/osdep.h"
 
@@ -115,8 +117,8 @@ static COROUTINE_NEVER_INLINE void make_room_in_pool(void)
 }
 
 /*
- * Give @co, which is still running, to the pool and leave it.  Nobody else can take it before the switch, because the pool is the
- * thread's own.
+ * Give @co, which is still running, to the pool and leave it.  Nobody else can take it before the
+ * switch, because the pool is the thread's own.
  */
 static COROUTINE_NEVER_INLINE void coroutine_end(Coroutine *co)
 {
@@ -189,7 +191,8 @@ COROUTINE_NEVER_INLINE void qemu_coroutine_enter(Coroutine *co)
 }
 
 /* Outside of a coroutine this dies of the NULL pointer, in the first access. */
-COROUTINE_NEVER_INLINE void coroutine_fn qemu_coroutine_yield(void)
+COROUTINE_NEVER_INLINE void coroutine_fn
+qemu_coroutine_yield(void)
 {
     Coroutine *co = thread.current;
 
@@ -198,7 +201,8 @@ COROUTINE_NEVER_INLINE void coroutine_fn qemu_coroutine_yield(void)
     coroutine_switch_out(co);
 }
 
-COROUTINE_NEVER_INLINE void coroutine_fn coroutine_wake_later(Coroutine *co)
+COROUTINE_NEVER_INLINE void coroutine_fn
+coroutine_wake_later(Coroutine *co)
 {
     assert(thread.current);
     STAILQ_NEXT(co, link) = NULL;

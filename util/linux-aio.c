@@ -2,9 +2,10 @@
 /*
  * File I/O through the kernel's older asynchronous interface (libaio), for O_DIRECT.
  *
- * Requests live on the stacks of their coroutines.  Those of one turn of the loop are submitted together; when as many as the
- * kernel context takes are in flight, later ones wait here, in order.  Completions are announced through an eventfd, which
- * either kind of loop watches.  Only reads and writes are done this way.
+ * Requests live on the stacks of their coroutines.  Those of one turn of the loop are submitted
+ * together; when as many as the kernel context takes are in flight, later ones wait here, in order.
+ * Completions are announced through an eventfd, which either kind of loop watches.  Only reads and
+ * writes are done this way.
  */
 #include "qemu/osdep.h"
 
@@ -23,7 +24,8 @@ typedef struct LinuxAioRequest {
     STAILQ_ENTRY(LinuxAioRequest) next;
 } LinuxAioRequest;
 
-/* Invariant: something is in flight, or @retry is scheduled, while @waiting is not empty and the loop sleeps. */
+/* Invariant: something is in flight, or @retry is scheduled, while @waiting is not empty and the
+ * loop sleeps. */
 struct LinuxAio {
     AioContext *ctx;
     io_context_t kernel;
@@ -65,7 +67,8 @@ static void do_nothing(void *opaque)
 {
 }
 
-/* The context's own, made when it is first asked for; NULL with errno set where the kernel refuses. */
+/* The context's own, made when it is first asked for; NULL with errno set where the kernel refuses.
+ */
 static LinuxAio *linux_aio_of(AioContext *ctx)
 {
     g_autofree LinuxAio *aio = NULL;
@@ -105,7 +108,8 @@ void linux_aio_free(LinuxAio *aio)
 
 /* ---- submission ---- */
 
-/* The kernel took none of the waiting requests, for reason @error; returns whether it is worth going on with the others. */
+/* The kernel took none of the waiting requests, for reason @error; returns whether it is worth
+ * going on with the others. */
 static bool submission_failed(LinuxAio *aio, int error)
 {
     LinuxAioRequest *first = STAILQ_FIRST(&aio->waiting);
@@ -156,7 +160,8 @@ void linux_aio_submit(LinuxAio *aio)
     }
 }
 
-int coroutine_fn linux_aio_co_run(AioContext *ctx, const AioFileOp *op)
+int coroutine_fn
+linux_aio_co_run(AioContext *ctx, const AioFileOp *op)
 {
     LinuxAio *aio = linux_aio_of(ctx);
     LinuxAioRequest request = {.co = qemu_coroutine_self()};

@@ -2,9 +2,9 @@
 /*
  * A pool of threads a context, for what the kernel only does synchronously.
  *
- * Jobs live on the stacks of their coroutines.  A worker takes the oldest job, runs it and wakes the coroutine through
- * its context; after that it must not touch the job.  Workers are started when a job finds none idle, up to a
- * limit, and end when they have had nothing to do for a while.
+ * Jobs live on the stacks of their coroutines.  A worker takes the oldest job, runs it and wakes
+ * the coroutine through its context; after that it must not touch the job.  Workers are started
+ * when a job finds none idle, up to a limit, and end when they have had nothing to do for a while.
  */
 #include "qemu/osdep.h"
 
@@ -13,7 +13,7 @@
 
 #include "aio-internal.h"
 
-#define MAX_WORKERS    64
+#define MAX_WORKERS   64
 #define MAX_IDLE_TIME (10 * G_TIME_SPAN_SECOND)
 
 typedef struct ThreadPoolJob {
@@ -132,7 +132,8 @@ void thread_pool_free(ThreadPool *pool)
 
 /* ---- jobs ---- */
 
-int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
+int coroutine_fn
+thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
 {
     ThreadPool *pool = thread_pool_of(qemu_get_current_aio_context());
     ThreadPoolJob job = {.func = func, .arg = arg, .co = qemu_coroutine_self()};

@@ -2,10 +2,11 @@
 /*
  * AioContext: the event loop of a thread.
  *
- * It waits for file I/O to complete, descriptors to become ready, timers to expire and bottom halves to be
- * scheduled, and runs their callbacks.  With io_uring one ring carries everything and one system call a turn submits and waits;
- * where io_uring is absent or forbidden the loop is epoll, and file I/O goes to libaio or a thread pool.  Which of the two
- * is decided when a context is made.
+ * It waits for file I/O to complete, descriptors to become ready, timers to expire and bottom
+ * halves to be scheduled, and runs their callbacks.  With io_uring one ring carries everything and
+ * one system call a turn submits and waits; where io_uring is absent or forbidden the loop is
+ * epoll, and file I/O goes to libaio or a thread pool.  Which of the two is decided when a context
+ * is made.
  *
  * Unless a function says "from any thread", it is called in the context's own thread.
  */
@@ -32,9 +33,17 @@ typedef enum AioEngine {
 
 /* ---- life ---- */
 
-/* A new context for the calling thread to run.  The environment variable AIO_BACKEND=epoll forbids io_uring (for tests). */
+/*
+ * A new context for the calling thread to run, and its current one unless it has one.  The
+ * environment variable AIO_BACKEND=epoll forbids io_uring, AIO_BACKEND=io_uring insists on it (for
+ * tests).  NULL with an error where the kernel refuses.
+ */
 AioContext *aio_context_new(Error **errp);
 void aio_context_ref(AioContext *ctx);
+/*
+ * The last reference is given back in the context's own thread, when no request, coroutine or timer
+ * of it is pending. NULL is fine.
+ */
 void aio_context_unref(AioContext *ctx);
 
 /* The context of the program's main thread (made by qemu_init_main_loop()). */
@@ -47,17 +56,18 @@ bool qemu_init_main_loop(Error **errp);
 bool aio_context_has_io_uring(const AioContext *ctx);
 
 /*
- * Run what is ready: once, waiting for something first if @blocking.  Returns whether anything ran.
- * May be nested (called from a callback), so that synchronous functions can wait for their coroutine.
+ * Run what is ready: once, waiting for something first if @blocking.  Returns whether anything ran;
+ * a blocking call may return false, after aio_notify() or a signal. May be nested (called from a
+ * callback), so that synchronous functions can wait for their coroutine.  Not from a coroutine.
  */
 bool aio_poll(AioContext *ctx, bool blocking);
 
 /* aio_poll() until @condition is false; for use outside coroutines only. */
-#define AIO_WAIT_WHILE(ctx, condition)                                                             \
-    do {                                                                                           \
-        while (condition) {                                                                        \
-            aio_poll((ctx), true);                                                                 \
-        }                                                                                          \
+#define AIO_WAIT_WHILE(ctx, condition) \
+    do {                               \
+        while (condition) {            \
+            aio_poll((ctx), true);     \
+        }                              \
     } while (0)
 
 /* Make a blocking aio_poll() in another thread return.  From any thread. */
@@ -66,7 +76,8 @@ void aio_notify(AioContext *ctx);
 /* ---- bottom halves: callbacks that run soon, from a clean stack ---- */
 
 QEMUBH *aio_bh_new(AioContext *ctx, QEMUBHFunc *cb, void *opaque);
-/* Run it in the next turn of the loop; scheduling twice before it runs is as once.  From any thread. */
+/* Run it in the next turn of the loop; scheduling twice before it runs is as once.  From any
+ * thread. */
 void qemu_bh_schedule(QEMUBH *bh);
 void qemu_bh_cancel(QEMUBH *bh);
 /* Never runs again after this; from the callback itself too. */
@@ -79,22 +90,33 @@ void aio_bh_schedule_oneshot(AioContext *ctx, QEMUBHFunc *cb, void *opaque);
 /* Enter @co, which has yielded, in a later turn of @ctx.  From any thread. */
 void aio_co_schedule(AioContext *ctx, Coroutine *co);
 /*
- * Continue @co, which has yielded or is about to: at once when called in its context outside a coroutine, otherwise through its
- * context's loop (from inside a coroutine: as soon as that one yields).  From any thread.
+ * Continue @co, which has yielded or is about to: at once when called in its context outside a
+ * coroutine, otherwise through its context's loop (from inside a coroutine: as soon as that one
+ * yields).  From any thread.
  */
 void aio_co_wake(Coroutine *co);
-/* Enter the new coroutine @co in @ctx: at once in its thread outside a coroutine, otherwise like aio_co_wake(). */
+/* Enter the new coroutine @co in @ctx: at once in its thread outside a coroutine, otherwise like
+ * aio_co_wake(). */
 void aio_co_enter(AioContext *ctx, Coroutine *co);
 /* Go on in @ctx. */
-void coroutine_fn aio_co_reschedule_self(AioContext *ctx);
+void coroutine_fn
+aio_co_reschedule_self(AioContext *ctx);
 
 /* ---- descriptors ---- */
 
-/* Call @io_read / @io_write (either may be NULL) while @fd is readable / writable; both NULL removes it. Level triggered. */
-void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write, void *opaque);
+/* Call @io_read / @io_write (either may be NULL) while @fd is readable / writable; both NULL
+ * removes it. Level triggered; errors and hang-ups count as both.  While its callbacks run, @fd is
+ * not polled, not by a nested loop either. To be removed before @fd is closed.
+ */
+void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write,
+                        void *opaque);
 
-/* Wait until @fd is readable (or writable). */
-void coroutine_fn qemu_co_wait_fd(int fd, bool for_write);
+/*
+ * Wait until @fd is readable (or writable), or has an error, which the read (or write) will tell.
+ * One coroutine at a time for each of the two.
+ */
+void coroutine_fn
+qemu_co_wait_fd(int fd, bool for_write);
 
 /* ---- timers, in nanoseconds of the monotonic clock ---- */
 
@@ -110,26 +132,33 @@ void timer_free(QEMUTimer *timer);
 
 typedef int ThreadPoolFunc(void *arg);
 /* Run @func(@arg) in a worker thread and wait for it; returns what it returned. */
-int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
+int coroutine_fn
+thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
 
 /* ---- file I/O ---- */
 
 /*
- * Read or write a whole range of a file.  All four yield until the kernel is done, and retry short transfers and EINTR/EAGAIN.
+ * Read or write a whole range of a file.  All four yield until the kernel is done, and retry short
+ * transfers and EINTR/EAGAIN.
  *
  * @engine: chosen by the caller once per file: aio_engine_for_file() tells what works.
- * Returns 0 or a negative errno.  A read that meets the end of the file fills the rest with zeroes.
- * aio_co_pwritev() writes with RWF_DSYNC where @is_fua.
+ * Returns 0 or a negative errno, as pread(2), pwrite(2), fdatasync(2) or fallocate(2) set it;
+ * -ENOSPC where a write makes no progress.  A read that meets the end of the file fills the rest
+ * with zeroes. aio_co_pwritev() writes with RWF_DSYNC where @is_fua.
  */
-int coroutine_fn aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov);
-int coroutine_fn aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov, bool is_fua);
-int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd);
+int coroutine_fn
+aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov);
+int coroutine_fn
+aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov, bool is_fua);
+int coroutine_fn
+aio_co_fdatasync(AioEngine engine, int fd);
 /* @mode: as fallocate(2). */
-int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len);
+int coroutine_fn
+aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len);
 
 /*
- * The engine to use for a file in @ctx: @wanted where it works, otherwise an error that says why it does not
- * (native without @is_direct, io_uring where the context has none).
+ * The engine to use for a file in @ctx: @wanted where it works, otherwise an error that says why it
+ * does not (native without @is_direct, io_uring where the context has none).
  */
 bool aio_engine_for_file(AioContext *ctx, AioEngine wanted, bool is_direct, Error **errp);
 AioEngine aio_engine_default(AioContext *ctx);

@@ -2,12 +2,13 @@
 /*
  * The inside of a coroutine: for util/ only.
  *
- * A coroutine keeps two places: where it goes on itself when entered, and where the one that entered it goes on when it
- * yields.  So a thread needs no object of its own to be able to enter one.
+ * A coroutine keeps two places: where it goes on itself when entered, and where the one that
+ * entered it goes on when it yields.  So a thread needs no object of its own to be able to enter
+ * one.
  *
- * A compiler may keep the address of a thread-local variable in a register, which is wrong once a coroutine
- * has moved to another thread in a yield.  Thread-locals are therefore touched only in functions that are
- * never inlined and that use none after a yield.
+ * A compiler may keep the address of a thread-local variable in a register, which is wrong once a
+ * coroutine has moved to another thread in a yield.  Thread-locals are therefore touched only in
+ * functions that are never inlined and that use none after a yield.
  */
 #ifndef QEMU_COROUTINE_INT_H
 #define QEMU_COROUTINE_INT_H
@@ -46,8 +47,8 @@ typedef struct CoroutinePlace {
 #endif
 
 /*
- * It waits in at most one queue at any time, and @link is for that one: of a CoQueue, a lock, the wake-ups of a thread, the
- * scheduled coroutines of an AioContext, or the pool.
+ * It waits in at most one queue at any time, and @link is for that one: of a CoQueue, a lock, the
+ * wake-ups of a thread, the scheduled coroutines of an AioContext, or the pool.
  */
 struct Coroutine {
     CoroutinePlace own;
@@ -57,8 +58,9 @@ struct Coroutine {
     Coroutine *caller; /* the coroutine that entered this one, NULL for a thread's ordinary code */
     AioContext *ctx;   /* where it runs, or will run; NULL in a thread without event loop */
     STAILQ_ENTRY(Coroutine) link;
-    bool is_running; /* entered and has not yielded since, though another one that it entered may run now */
-    bool is_entered; /* between its first instruction and its last */
+    bool is_running;   /* entered and has not yielded since, though another one that it entered may
+                          run now */
+    bool is_entered;   /* between its first instruction and its last */
     bool is_scheduled; /* atomic: waits to be entered by an AioContext */
     void *mapping;     /* guard page and stack; this struct lies at the top of it */
 };
@@ -78,14 +80,18 @@ void coroutine_stack_free(Coroutine *co);
 void *coroutine_stack_bottom(const Coroutine *co);
 size_t coroutine_stack_size(const Coroutine *co);
 
+/* ---- switching: util/coroutine-asm.h or util/coroutine-ucontext.c ---- */
+
 /*
- * ---- switching: util/coroutine-asm.h or util/coroutine-ucontext.c ----
+ * coroutine_place_init(co): make the next switch to @co call coroutine_main(@co), which does not
+ * return.
  *
- * coroutine_place_init(co)     make the next coroutine_switch_in() call coroutine_main(co), which does not return
- * coroutine_switch_in(co)      from the one who enters to @co; returns when @co switches out
- * coroutine_switch_out(co)     from @co back; returns when it is entered again
- * coroutine_switch_end(co)     from @co back for the last time of this life; where it is entered again, either this returns or
- *                              coroutine_main() is called anew
+ * coroutine_switch_in(co): from the one who enters to @co; returns when @co switches out.
+ *
+ * coroutine_switch_out(co): from @co back; returns when it is entered again.
+ *
+ * coroutine_switch_end(co): from @co back for the last time of this life.  When it is entered
+ * again, either this returns or coroutine_main() is called anew.
  */
 void coroutine_main(Coroutine *co);
 
@@ -100,8 +106,10 @@ void coroutine_switch_end(Coroutine *co);
 
 /* ---- the calling thread: util/coroutine.c ---- */
 
-/* Enter @co once the coroutine that runs now, and all that entered it, have yielded; in its AioContext. */
-void coroutine_fn coroutine_wake_later(Coroutine *co);
+/* Enter @co once the coroutine that runs now, and all that entered it, have yielded; in its
+ * AioContext. */
+void coroutine_fn
+coroutine_wake_later(Coroutine *co);
 
 /* The AioContext that the calling thread runs at the moment. */
 void coroutine_thread_set_context(AioContext *ctx);

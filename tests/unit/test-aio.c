@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The event loop: turns, bottom halves, timers, descriptors, coroutines between threads, and file I/O.
+ * The event loop: turns, bottom halves, timers, descriptors, coroutines between threads, and file
+ * I/O.
  *
  * Every test runs on both kinds of loop, under /io_uring and /epoll.
  */
@@ -168,7 +169,8 @@ static void repeat_then_delete(void *opaque)
     }
 }
 
-static void test_a_bottom_half_that_schedules_itself_runs_once_a_turn(Fixture *f, gconstpointer kind)
+static void test_a_bottom_half_that_schedules_itself_runs_once_a_turn(Fixture *f,
+                                                                      gconstpointer kind)
 {
     Repeater repeater = {.nr_left = 3};
 
@@ -353,7 +355,8 @@ static void test_a_thousand_timers_armed_moved_and_deleted_stay_sorted(Fixture *
 }
 
 /* @opaque: a letter, and the later in the alphabet the longer. */
-static void coroutine_fn sleep_and_note(void *opaque)
+static void coroutine_fn
+sleep_and_note(void *opaque)
 {
     const char *name = opaque;
     int64_t nap_ns = (name[0] - 'a' + 1) * 2 * MILLISECOND;
@@ -523,7 +526,8 @@ static void test_a_handler_is_not_called_again_by_its_nested_loop(Fixture *f, gc
     channel_close(&channel);
 }
 
-static void coroutine_fn wait_and_read(void *opaque)
+static void coroutine_fn
+wait_and_read(void *opaque)
 {
     Channel *channel = opaque;
 
@@ -568,7 +572,8 @@ static void test_a_regular_file_is_always_readable(Fixture *f, gconstpointer kin
 
 /* ---- coroutines ---- */
 
-static void coroutine_fn schedule_itself_and_note(void *opaque)
+static void coroutine_fn
+schedule_itself_and_note(void *opaque)
 {
     for (int i = 0; i < 3; i++) {
         aio_co_schedule(qemu_get_current_aio_context(), qemu_coroutine_self());
@@ -591,7 +596,8 @@ static void test_a_scheduled_coroutine_runs_once_a_turn(Fixture *f, gconstpointe
     g_assert_false(aio_poll(f->ctx, false));
 }
 
-static void coroutine_fn enter_new_from_inside(void *opaque)
+static void coroutine_fn
+enter_new_from_inside(void *opaque)
 {
     aio_co_enter(current->ctx, qemu_coroutine_create(sleep_and_note, (void *)"b"));
     aio_co_wake(qemu_coroutine_self());
@@ -652,7 +658,8 @@ typedef struct Travel {
     int nr_travelling;
 } Travel;
 
-static void coroutine_fn travel(void *opaque)
+static void coroutine_fn
+travel(void *opaque)
 {
     Travel *self = opaque;
 
@@ -735,7 +742,8 @@ static void with_every_engine(Fixture *f, CoroutineEntry *entry)
     }
 }
 
-static void coroutine_fn read_over_the_end(void *opaque)
+static void coroutine_fn
+read_over_the_end(void *opaque)
 {
     FileTest *test = opaque;
     size_t len = 16 * KiB;
@@ -768,7 +776,8 @@ static void test_a_read_over_the_end_is_filled_with_zeroes(Fixture *f, gconstpoi
     with_every_engine(f, read_over_the_end);
 }
 
-static void coroutine_fn transfer_many_pieces(void *opaque)
+static void coroutine_fn
+transfer_many_pieces(void *opaque)
 {
     enum { NR_PIECES = 3000, PIECE = 512 };
     FileTest *test = opaque;
@@ -807,7 +816,8 @@ static void test_a_vector_longer_than_the_kernel_takes_is_split(Fixture *f, gcon
     with_every_engine(f, transfer_many_pieces);
 }
 
-static void coroutine_fn meet_errors(void *opaque)
+static void coroutine_fn
+meet_errors(void *opaque)
 {
     FileTest *test = opaque;
     char *buffer = NULL;
@@ -833,7 +843,8 @@ static void test_errors_are_returned(Fixture *f, gconstpointer kind)
     with_every_engine(f, meet_errors);
 }
 
-static void coroutine_fn sync_and_allocate(void *opaque)
+static void coroutine_fn
+sync_and_allocate(void *opaque)
 {
     FileTest *test = opaque;
 
@@ -856,7 +867,8 @@ static void fill(uint8_t *buffer, int request)
 }
 
 /* One of DEPTH at once, until all requests are done. */
-static void coroutine_fn work_through_requests(void *opaque)
+static void coroutine_fn
+work_through_requests(void *opaque)
 {
     FileTest *test = opaque;
     uint8_t expected[REQUEST_SIZE];
@@ -930,7 +942,8 @@ static void test_engines_that_do_not_work_are_refused_with_a_reason(Fixture *f, 
     err = NULL;
     g_assert_true(aio_engine_for_file(f->ctx, AIO_ENGINE_NATIVE, true, NULL));
     g_assert_true(aio_engine_for_file(f->ctx, AIO_ENGINE_THREADS, false, NULL));
-    g_assert_cmpint(aio_engine_for_file(f->ctx, AIO_ENGINE_IO_URING, false, &err), ==, has_io_uring);
+    g_assert_cmpint(aio_engine_for_file(f->ctx, AIO_ENGINE_IO_URING, false, &err), ==,
+                    has_io_uring);
     g_assert_cmpint(!err, ==, has_io_uring);
     error_free(err);
     g_assert_cmpint(aio_engine_default(f->ctx), ==,
@@ -950,8 +963,7 @@ static const struct {
     {"turn/notify-ends-a-blocking-poll", test_notify_ends_a_blocking_poll},
     {"turn/an-early-notify-is-not-lost", test_an_early_notify_is_not_lost},
     {"bh/run-once-and-in-order", test_bottom_halves_run_once_and_in_order},
-    {"bh/cancelled-or-deleted-do-not-run",
-     test_a_cancelled_or_deleted_bottom_half_does_not_run},
+    {"bh/cancelled-or-deleted-do-not-run", test_a_cancelled_or_deleted_bottom_half_does_not_run},
     {"bh/one-that-schedules-itself-runs-once-a-turn",
      test_a_bottom_half_that_schedules_itself_runs_once_a_turn},
     {"bh/a-nested-loop-runs-the-rest-of-the-turn", test_a_nested_loop_runs_the_rest_of_the_turn},
@@ -959,8 +971,7 @@ static const struct {
     {"timer/fire-in-the-order-of-time", test_timers_fire_in_the_order_of_time},
     {"timer/of-the-same-time-fire-in-the-order-of-arming",
      test_timers_of_the_same_time_fire_in_the_order_of_arming},
-    {"timer/a-thousand-stay-sorted",
-     test_a_thousand_timers_armed_moved_and_deleted_stay_sorted},
+    {"timer/a-thousand-stay-sorted", test_a_thousand_timers_armed_moved_and_deleted_stay_sorted},
     {"timer/coroutines-sleep-as-long-as-they-want", test_coroutines_sleep_as_long_as_they_want},
     {"fd/is-reported-while-it-is-readable", test_a_descriptor_is_reported_while_it_is_readable},
     {"fd/a-removed-handler-is-not-called", test_a_removed_handler_is_not_called},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Coroutines and what they wait for each other with: without an event loop, in one thread, except where a test says so.
+ * Coroutines and what they wait for each other with: without an event loop, in one thread, except
+ * where a test says so.
  */
 #include "qemu/osdep.h"
 
@@ -31,7 +32,8 @@ static void run_new(CoroutineEntry *entry, void *opaque)
 
 /* ---- enter and yield ---- */
 
-static void coroutine_fn note_and_yield_twice(void *opaque)
+static void coroutine_fn
+note_and_yield_twice(void *opaque)
 {
     g_string_append(story, opaque);
     qemu_coroutine_yield();
@@ -62,7 +64,8 @@ static void test_yield_goes_back_and_enter_goes_on(void)
     story_must_be("a-bb-aab");
 }
 
-static void coroutine_fn record_self(void *opaque)
+static void coroutine_fn
+record_self(void *opaque)
 {
     Coroutine **self = opaque;
 
@@ -90,7 +93,8 @@ typedef struct NestedRun {
     bool yields;
 } NestedRun;
 
-static void coroutine_fn go_deeper(void *opaque)
+static void coroutine_fn
+go_deeper(void *opaque)
 {
     NestedRun *nested = opaque;
     Coroutine *child;
@@ -132,7 +136,8 @@ static void test_a_nested_coroutine_yields_to_the_one_that_entered_it(void)
     g_assert_cmpint(nested.depth, ==, 0);
 }
 
-static void coroutine_fn keep_registers(void *opaque)
+static void coroutine_fn
+keep_registers(void *opaque)
 {
     volatile uint64_t seed = GPOINTER_TO_UINT(opaque);
     uint64_t a = seed * 3, b = seed * 5, c = seed * 7, d = seed * 11, e = seed * 13, f = seed * 17;
@@ -169,7 +174,8 @@ static void test_a_switch_keeps_registers_and_the_stack(void)
     }
 }
 
-static void coroutine_fn check_alignment(void *opaque)
+static void coroutine_fn
+check_alignment(void *opaque)
 {
     volatile __attribute__((aligned(16))) char buffer[16];
 
@@ -185,12 +191,14 @@ static void test_the_stack_of_a_coroutine_is_aligned(void)
     run_new(check_alignment, NULL);
 }
 
-static void coroutine_fn yield_once(void *opaque)
+static void coroutine_fn
+yield_once(void *opaque)
 {
     qemu_coroutine_yield();
 }
 
-static void coroutine_fn enter_itself(void *opaque)
+static void coroutine_fn
+enter_itself(void *opaque)
 {
     qemu_coroutine_enter(qemu_coroutine_self());
 }
@@ -292,7 +300,8 @@ static __attribute__((noinline)) int eat_stack(int depth)
     return depth ? eat_stack(depth - 1) + frame[0] + frame[1023] : 0;
 }
 
-static void coroutine_fn use_much_stack(void *opaque)
+static void coroutine_fn
+use_much_stack(void *opaque)
 {
     *(int *)opaque = eat_stack(100);
 }
@@ -306,7 +315,8 @@ static void test_a_coroutine_has_a_hundred_kib_of_stack(void)
 }
 
 /* By less than the size of a stack: into whatever lies below. */
-static void coroutine_fn overflow_stack(void *opaque)
+static void coroutine_fn
+overflow_stack(void *opaque)
 {
     *(int *)opaque = eat_stack(300);
 }
@@ -319,7 +329,8 @@ static void test_a_stack_overflow_dies_on_the_guard_page(void)
         int result;
 
         setrlimit(RLIMIT_CORE, &no_core);
-        /* the kernel maps downwards, so most of these have a neighbour below that would take the overflow */
+        /* the kernel maps downwards, so most of these have a neighbour below that would take the
+         * overflow */
         for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
             all[i] = qemu_coroutine_create(overflow_stack, &result);
         }
@@ -340,7 +351,8 @@ typedef struct Waiter {
     const char *name;
 } Waiter;
 
-static void coroutine_fn wait_in_queue(void *opaque)
+static void coroutine_fn
+wait_in_queue(void *opaque)
 {
     Waiter *waiter = opaque;
 
@@ -375,7 +387,8 @@ static void test_a_queue_wakes_in_the_order_of_arrival(void)
     story_must_be("a-bc");
 }
 
-static void coroutine_fn wait_again_and_again(void *opaque)
+static void coroutine_fn
+wait_again_and_again(void *opaque)
 {
     CoQueue *queue = opaque;
 
@@ -399,7 +412,8 @@ static void test_restart_all_wakes_a_waiter_once(void)
     story_must_be("x-x-x-");
 }
 
-static void coroutine_fn wake_others_then_note(void *opaque)
+static void coroutine_fn
+wake_others_then_note(void *opaque)
 {
     qemu_co_queue_restart_all(opaque);
     g_string_append(story, "waker ");
@@ -432,7 +446,8 @@ typedef struct ChainLink {
     unsigned int *nr_inside; /* woken and not yet ended */
 } ChainLink;
 
-static void coroutine_fn wait_then_wake_next(void *opaque)
+static void coroutine_fn
+wait_then_wake_next(void *opaque)
 {
     ChainLink *self = opaque;
 
@@ -472,7 +487,8 @@ typedef struct LockUser {
     Coroutine *co;
 } LockUser;
 
-static void coroutine_fn lock_note_yield_unlock(void *opaque)
+static void coroutine_fn
+lock_note_yield_unlock(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -503,7 +519,8 @@ static void test_a_mutex_is_handed_on_in_the_order_of_arrival(void)
     story_must_be("aab-bc-cd-d-");
 }
 
-static void coroutine_fn lock_twice_in_a_row(void *opaque)
+static void coroutine_fn
+lock_twice_in_a_row(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -533,7 +550,8 @@ static void test_who_unlocks_cannot_overtake_a_waiter(void)
     story_must_be("abab");
 }
 
-static void coroutine_fn lock_without_contention(void *opaque)
+static void coroutine_fn
+lock_without_contention(void *opaque)
 {
     CoMutex mutex;
 
@@ -556,7 +574,8 @@ static void test_an_uncontended_mutex_does_not_yield(void)
 
 /* ---- reader/writer lock ---- */
 
-static void coroutine_fn rwlock_note_yield_unlock(void *opaque)
+static void coroutine_fn
+rwlock_note_yield_unlock(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -597,7 +616,8 @@ static void test_readers_share_and_a_waiting_writer_keeps_out_later_readers(void
     story_must_be("ab--W-cd--X-e-");
 }
 
-static void coroutine_fn write_then_downgrade(void *opaque)
+static void coroutine_fn
+write_then_downgrade(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -656,7 +676,8 @@ typedef struct CountingThread {
     int nr_running;
 } CountingThread;
 
-static void coroutine_fn count_under_mutex(void *opaque)
+static void coroutine_fn
+count_under_mutex(void *opaque)
 {
     CountingThread *self = opaque;
     SharedCount *shared = self->shared;
@@ -674,7 +695,8 @@ static void coroutine_fn count_under_mutex(void *opaque)
     self->nr_running--;
 }
 
-static void coroutine_fn count_under_rwlock(void *opaque)
+static void coroutine_fn
+count_under_rwlock(void *opaque)
 {
     CountingThread *self = opaque;
     SharedCount *shared = self->shared;
@@ -755,11 +777,13 @@ static void test_a_rwlock_excludes_between_threads(void)
 
 /* ---- figures ---- */
 
-static void coroutine_fn do_nothing(void *opaque)
+static void coroutine_fn
+do_nothing(void *opaque)
 {
 }
 
-static void coroutine_fn yield_for_ever(void *opaque)
+static void coroutine_fn
+yield_for_ever(void *opaque)
 {
     for (;;) {
         qemu_coroutine_yield();

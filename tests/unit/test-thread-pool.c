@@ -17,9 +17,9 @@ typedef struct Job {
 
 typedef struct PoolTest {
     AioContext *ctx;
-    int nr_left;     /* in the context's thread */
-    int nr_inside;   /* atomic */
-    int nr_needed;   /* atomic: how many must be inside before any goes on */
+    int nr_left;   /* in the context's thread */
+    int nr_inside; /* atomic */
+    int nr_needed; /* atomic: how many must be inside before any goes on */
 } PoolTest;
 
 static void set_up(PoolTest *test, gconstpointer unused)
@@ -54,7 +54,8 @@ static int wait_for_the_others(void *opaque)
     return 0;
 }
 
-static void coroutine_fn submit_square(void *opaque)
+static void coroutine_fn
+submit_square(void *opaque)
 {
     Job *job = opaque;
 
@@ -63,7 +64,8 @@ static void coroutine_fn submit_square(void *opaque)
     job->test->nr_left--;
 }
 
-static void coroutine_fn submit_waiting(void *opaque)
+static void coroutine_fn
+submit_waiting(void *opaque)
 {
     Job *job = opaque;
 
@@ -146,7 +148,8 @@ static int count_blocked_signals(void *opaque)
     return nr_blocked;
 }
 
-static void coroutine_fn submit_count_of_signals(void *opaque)
+static void coroutine_fn
+submit_count_of_signals(void *opaque)
 {
     Job *job = opaque;
 
