@@ -44,8 +44,7 @@ void aio_co_enter(AioContext *ctx, Coroutine *co)
 }
 
 /* The wake-up is carried out after the yield below, and looks where the coroutine wants to be. */
-void coroutine_fn
-aio_co_reschedule_self(AioContext *ctx)
+void coroutine_fn aio_co_reschedule_self(AioContext *ctx)
 {
     Coroutine *self = qemu_coroutine_self();
 

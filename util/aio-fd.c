@@ -135,8 +135,7 @@ void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *
     handler_settle(handler);
 }
 
-void coroutine_fn
-qemu_co_wait_fd(int fd, bool for_write)
+void coroutine_fn qemu_co_wait_fd(int fd, bool for_write)
 {
     AioContext *ctx = qemu_get_current_aio_context();
     AioFdHandler *handler;

@@ -41,14 +41,12 @@ static int file_op_in_thread(void *arg)
     return ret < 0 ? -errno : ret;
 }
 
-int coroutine_fn
-thread_pool_co_run(const AioFileOp *op)
+int coroutine_fn thread_pool_co_run(const AioFileOp *op)
 {
     return thread_pool_submit_co(file_op_in_thread, (void *)op);
 }
 
-static int coroutine_fn
-run_once(AioEngine engine, const AioFileOp *op)
+static int coroutine_fn run_once(AioEngine engine, const AioFileOp *op)
 {
     bool is_transfer = op->type == AIO_FILE_READ || op->type == AIO_FILE_WRITE;
 
@@ -61,8 +59,7 @@ run_once(AioEngine engine, const AioFileOp *op)
     return thread_pool_co_run(op);
 }
 
-static int coroutine_fn
-run(AioEngine engine, const AioFileOp *op)
+static int coroutine_fn run(AioEngine engine, const AioFileOp *op)
 {
     int ret;
 
@@ -149,8 +146,7 @@ transfer(AioEngine engine, AioFileOpType type, int fd, int64_t offset, QEMUIOVec
     return transfer_rest(engine, op, qiov, ret);
 }
 
-int coroutine_fn
-aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov)
+int coroutine_fn aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov)
 {
     trace_aio_co_preadv(fd, offset, qiov->size);
     return transfer(engine, AIO_FILE_READ, fd, offset, qiov, 0);
@@ -165,8 +161,7 @@ aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov, boo
 
 /* ---- the others ---- */
 
-int coroutine_fn
-aio_co_fdatasync(AioEngine engine, int fd)
+int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd)
 {
     const AioFileOp op = {.type = AIO_FILE_FDATASYNC, .fd = fd};
 
@@ -174,8 +169,7 @@ aio_co_fdatasync(AioEngine engine, int fd)
     return run(engine, &op);
 }
 
-int coroutine_fn
-aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len)
+int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len)
 {
     const AioFileOp op = {
         .type = AIO_FILE_FALLOCATE,

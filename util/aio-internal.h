@@ -160,16 +160,12 @@ typedef struct AioFileOp {
 } AioFileOp;
 
 /* The bytes that were read or written, 0 for what moves none, or a negative errno. */
-int coroutine_fn
-aio_uring_co_run(AioContext *ctx, const AioFileOp *op);
-int coroutine_fn
-linux_aio_co_run(AioContext *ctx, const AioFileOp *op);
-int coroutine_fn
-thread_pool_co_run(const AioFileOp *op);
+int coroutine_fn aio_uring_co_run(AioContext *ctx, const AioFileOp *op);
+int coroutine_fn linux_aio_co_run(AioContext *ctx, const AioFileOp *op);
+int coroutine_fn thread_pool_co_run(const AioFileOp *op);
 
 /* Wait for POLLIN or POLLOUT with a request of its own in the ring. */
-void coroutine_fn
-aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events);
+void coroutine_fn aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events);
 
 /* Start what linux_aio_co_run() collected in this turn. */
 void linux_aio_submit(LinuxAio *aio);

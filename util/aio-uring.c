@@ -248,8 +248,7 @@ static void uring_watch(AioContext *ctx, AioFdHandler *handler)
 /* ---- requests ---- */
 
 /* @request is in the ring: yield until it has completed. */
-static int coroutine_fn
-wait_for_request(UringRequest *request)
+static int coroutine_fn wait_for_request(UringRequest *request)
 {
     request->co = qemu_coroutine_self();
     request->res = STILL_RUNNING;
@@ -258,8 +257,7 @@ wait_for_request(UringRequest *request)
     return request->res;
 }
 
-void coroutine_fn
-aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events)
+void coroutine_fn aio_uring_co_wait_fd(AioContext *ctx, int fd, unsigned int events)
 {
     UringRequest request;
 
@@ -281,8 +279,7 @@ static void prepare_transfer(struct io_uring_sqe *sqe, const AioFileOp *op)
     sqe->rw_flags = op->flags;
 }
 
-int coroutine_fn
-aio_uring_co_run(AioContext *ctx, const AioFileOp *op)
+int coroutine_fn aio_uring_co_run(AioContext *ctx, const AioFileOp *op)
 {
     UringRequest request;
     struct io_uring_sqe *sqe = get_sqe(ctx->backend_state, &request, COMPLETES_REQUEST);

@@ -33,8 +33,7 @@ void qemu_co_mutex_init(CoMutex *mutex)
 }
 
 /* Take @mutex if it has become free, else queue up.  Returns whether it was taken. */
-static bool coroutine_fn
-take_or_queue_up(CoMutex *mutex, Coroutine *self)
+static bool coroutine_fn take_or_queue_up(CoMutex *mutex, Coroutine *self)
 {
     bool is_taken = false;
 
@@ -53,8 +52,7 @@ take_or_queue_up(CoMutex *mutex, Coroutine *self)
     return is_taken;
 }
 
-void coroutine_fn
-qemu_co_mutex_lock(CoMutex *mutex)
+void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex)
 {
     Coroutine *self = qemu_coroutine_self();
 
@@ -71,8 +69,7 @@ qemu_co_mutex_lock(CoMutex *mutex)
     assert(mutex->holder == self);
 }
 
-void coroutine_fn
-qemu_co_mutex_unlock(CoMutex *mutex)
+void coroutine_fn qemu_co_mutex_unlock(CoMutex *mutex)
 {
     Coroutine *successor;
 
@@ -97,8 +94,7 @@ void qemu_co_mutex_assert_locked(const CoMutex *mutex)
     assert(__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) != FREE);
 }
 
-CoMutexGuard coroutine_fn
-qemu_co_mutex_guard(CoMutex *mutex)
+CoMutexGuard coroutine_fn qemu_co_mutex_guard(CoMutex *mutex)
 {
     qemu_co_mutex_lock(mutex);
     return mutex;

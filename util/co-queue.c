@@ -16,8 +16,7 @@ void qemu_co_queue_init(CoQueue *queue)
     STAILQ_INIT(&queue->waiting);
 }
 
-void coroutine_fn
-qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex)
+void coroutine_fn qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex)
 {
     Coroutine *self = qemu_coroutine_self();
 

@@ -64,8 +64,7 @@ static bool try_to_enter(CoRwlock *lock, bool is_writer)
     return false;
 }
 
-static bool coroutine_fn
-enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticket)
+static bool coroutine_fn enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticket)
 {
     bool is_inside = false;
     unsigned int state;
@@ -83,8 +82,7 @@ enter_or_queue_up(CoRwlock *lock, CoRwlockTicket *ticket)
     return is_inside;
 }
 
-static void coroutine_fn
-lock_as(CoRwlock *lock, bool is_writer)
+static void coroutine_fn lock_as(CoRwlock *lock, bool is_writer)
 {
     CoRwlockTicket ticket = {.is_writer = is_writer};
 
@@ -98,14 +96,12 @@ lock_as(CoRwlock *lock, bool is_writer)
     }
 }
 
-void coroutine_fn
-qemu_co_rwlock_rdlock(CoRwlock *lock)
+void coroutine_fn qemu_co_rwlock_rdlock(CoRwlock *lock)
 {
     lock_as(lock, false);
 }
 
-void coroutine_fn
-qemu_co_rwlock_wrlock(CoRwlock *lock)
+void coroutine_fn qemu_co_rwlock_wrlock(CoRwlock *lock)
 {
     lock_as(lock, true);
 }
@@ -127,8 +123,7 @@ static void let_in(CoRwlock *lock, unsigned int state, CoQueue *woken)
 }
 
 /* A holder leaves, or a writer stays on as a reader. */
-static void coroutine_fn
-give_up(CoRwlock *lock, bool stays_as_reader)
+static void coroutine_fn give_up(CoRwlock *lock, bool stays_as_reader)
 {
     unsigned int state = load_state(lock);
     unsigned int rest;
@@ -152,14 +147,12 @@ give_up(CoRwlock *lock, bool stays_as_reader)
     qemu_co_queue_restart_all(&woken);
 }
 
-void coroutine_fn
-qemu_co_rwlock_unlock(CoRwlock *lock)
+void coroutine_fn qemu_co_rwlock_unlock(CoRwlock *lock)
 {
     give_up(lock, false);
 }
 
-void coroutine_fn
-qemu_co_rwlock_downgrade(CoRwlock *lock)
+void coroutine_fn qemu_co_rwlock_downgrade(CoRwlock *lock)
 {
     assert(load_state(lock) & WRITER);
     give_up(lock, true);

@@ -11,8 +11,7 @@ static void wake_sleeper(void *opaque)
     aio_co_wake(opaque);
 }
 
-void coroutine_fn
-qemu_co_sleep_ns(int64_t ns)
+void coroutine_fn qemu_co_sleep_ns(int64_t ns)
 {
     AioContext *ctx = qemu_get_current_aio_context();
     QEMUTimer timer;

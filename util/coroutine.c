@@ -191,8 +191,7 @@ COROUTINE_NEVER_INLINE void qemu_coroutine_enter(Coroutine *co)
 }
 
 /* Outside of a coroutine this dies of the NULL pointer, in the first access. */
-COROUTINE_NEVER_INLINE void coroutine_fn
-qemu_coroutine_yield(void)
+COROUTINE_NEVER_INLINE void coroutine_fn qemu_coroutine_yield(void)
 {
     Coroutine *co = thread.current;
 
@@ -201,8 +200,7 @@ qemu_coroutine_yield(void)
     coroutine_switch_out(co);
 }
 
-COROUTINE_NEVER_INLINE void coroutine_fn
-coroutine_wake_later(Coroutine *co)
+COROUTINE_NEVER_INLINE void coroutine_fn coroutine_wake_later(Coroutine *co)
 {
     assert(thread.current);
     STAILQ_NEXT(co, link) = NULL;

@@ -160,8 +160,7 @@ void linux_aio_submit(LinuxAio *aio)
     }
 }
 
-int coroutine_fn
-linux_aio_co_run(AioContext *ctx, const AioFileOp *op)
+int coroutine_fn linux_aio_co_run(AioContext *ctx, const AioFileOp *op)
 {
     LinuxAio *aio = linux_aio_of(ctx);
     LinuxAioRequest request = {.co = qemu_coroutine_self()};

@@ -132,8 +132,7 @@ void thread_pool_free(ThreadPool *pool)
 
 /* ---- jobs ---- */
 
-int coroutine_fn
-thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
+int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
 {
     ThreadPool *pool = thread_pool_of(qemu_get_current_aio_context());
     ThreadPoolJob job = {.func = func, .arg = arg, .co = qemu_coroutine_self()};

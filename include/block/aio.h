@@ -42,7 +42,7 @@ AioContext *aio_context_new(Error **errp);
 void aio_context_ref(AioContext *ctx);
 /*
  * The last reference is given back in the context's own thread, when no request, coroutine or timer
- * of it is pending. NULL is fine.
+ * of it is pending.  NULL is fine.
  */
 void aio_context_unref(AioContext *ctx);
 
@@ -57,7 +57,7 @@ bool aio_context_has_io_uring(const AioContext *ctx);
 
 /*
  * Run what is ready: once, waiting for something first if @blocking.  Returns whether anything ran;
- * a blocking call may return false, after aio_notify() or a signal. May be nested (called from a
+ * a blocking call may return false, after aio_notify() or a signal.  May be nested (called from a
  * callback), so that synchronous functions can wait for their coroutine.  Not from a coroutine.
  */
 bool aio_poll(AioContext *ctx, bool blocking);
@@ -99,14 +99,13 @@ void aio_co_wake(Coroutine *co);
  * aio_co_wake(). */
 void aio_co_enter(AioContext *ctx, Coroutine *co);
 /* Go on in @ctx. */
-void coroutine_fn
-aio_co_reschedule_self(AioContext *ctx);
+void coroutine_fn aio_co_reschedule_self(AioContext *ctx);
 
 /* ---- descriptors ---- */
 
 /* Call @io_read / @io_write (either may be NULL) while @fd is readable / writable; both NULL
- * removes it. Level triggered; errors and hang-ups count as both.  While its callbacks run, @fd is
- * not polled, not by a nested loop either. To be removed before @fd is closed.
+ * removes it.  Level triggered; errors and hang-ups count as both.  While its callbacks run, @fd is
+ * not polled, not by a nested loop either.  To be removed before @fd is closed.
  */
 void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *io_write,
                         void *opaque);
@@ -115,8 +114,7 @@ void aio_set_fd_handler(AioContext *ctx, int fd, IOHandler *io_read, IOHandler *
  * Wait until @fd is readable (or writable), or has an error, which the read (or write) will tell.
  * One coroutine at a time for each of the two.
  */
-void coroutine_fn
-qemu_co_wait_fd(int fd, bool for_write);
+void coroutine_fn qemu_co_wait_fd(int fd, bool for_write);
 
 /* ---- timers, in nanoseconds of the monotonic clock ---- */
 
@@ -132,8 +130,7 @@ void timer_free(QEMUTimer *timer);
 
 typedef int ThreadPoolFunc(void *arg);
 /* Run @func(@arg) in a worker thread and wait for it; returns what it returned. */
-int coroutine_fn
-thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
+int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
 
 /* ---- file I/O ---- */
 
@@ -144,17 +141,14 @@ thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
  * @engine: chosen by the caller once per file: aio_engine_for_file() tells what works.
  * Returns 0 or a negative errno, as pread(2), pwrite(2), fdatasync(2) or fallocate(2) set it;
  * -ENOSPC where a write makes no progress.  A read that meets the end of the file fills the rest
- * with zeroes. aio_co_pwritev() writes with RWF_DSYNC where @is_fua.
+ * with zeroes.  aio_co_pwritev() writes with RWF_DSYNC where @is_fua.
  */
-int coroutine_fn
-aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov);
+int coroutine_fn aio_co_preadv(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov);
 int coroutine_fn
 aio_co_pwritev(AioEngine engine, int fd, int64_t offset, QEMUIOVector *qiov, bool is_fua);
-int coroutine_fn
-aio_co_fdatasync(AioEngine engine, int fd);
+int coroutine_fn aio_co_fdatasync(AioEngine engine, int fd);
 /* @mode: as fallocate(2). */
-int coroutine_fn
-aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len);
+int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t offset, int64_t len);
 
 /*
  * The engine to use for a file in @ctx: @wanted where it works, otherwise an error that says why it

@@ -15,8 +15,7 @@
 typedef struct Coroutine Coroutine;
 typedef struct AioContext AioContext;
 
-typedef void coroutine_fn
-CoroutineEntry(void *opaque);
+typedef void coroutine_fn CoroutineEntry(void *opaque);
 
 /* ---- create, enter, yield ---- */
 
@@ -31,8 +30,7 @@ Coroutine *qemu_coroutine_create(CoroutineEntry *entry, void *opaque);
 void qemu_coroutine_enter(Coroutine *co);
 
 /* Go back to whoever entered the running coroutine. */
-void coroutine_fn
-qemu_coroutine_yield(void);
+void coroutine_fn qemu_coroutine_yield(void);
 
 /* The running coroutine; outside of any, an object that stands for the thread. */
 Coroutine *qemu_coroutine_self(void);
@@ -60,8 +58,7 @@ typedef struct CoMutex CoMutex;
 void qemu_co_queue_init(CoQueue *queue);
 
 /* Wait until woken; @mutex, if not NULL, is released meanwhile and held again on return. */
-void coroutine_fn
-qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex);
+void coroutine_fn qemu_co_queue_wait(CoQueue *queue, CoMutex *mutex);
 
 /*
  * Wake the first waiter as aio_co_wake() does: it runs once the calling coroutine has yielded;
@@ -92,18 +89,15 @@ struct CoMutex {
 };
 
 void qemu_co_mutex_init(CoMutex *mutex);
-void coroutine_fn
-qemu_co_mutex_lock(CoMutex *mutex);
-void coroutine_fn
-qemu_co_mutex_unlock(CoMutex *mutex);
+void coroutine_fn qemu_co_mutex_lock(CoMutex *mutex);
+void coroutine_fn qemu_co_mutex_unlock(CoMutex *mutex);
 
 /* Assert that somebody holds @mutex. */
 void qemu_co_mutex_assert_locked(const CoMutex *mutex);
 
 /* QEMU_LOCK_GUARD-style: `g_auto(CoMutexGuard) guard = qemu_co_mutex_guard(&s->lock);` */
 typedef CoMutex *CoMutexGuard;
-CoMutexGuard coroutine_fn
-qemu_co_mutex_guard(CoMutex *mutex);
+CoMutexGuard coroutine_fn qemu_co_mutex_guard(CoMutex *mutex);
 void qemu_co_mutex_guard_done(CoMutexGuard *guard);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CoMutexGuard, qemu_co_mutex_guard_done)
 
@@ -122,20 +116,15 @@ typedef struct CoRwlock {
 } CoRwlock;
 
 void qemu_co_rwlock_init(CoRwlock *lock);
-void coroutine_fn
-qemu_co_rwlock_rdlock(CoRwlock *lock);
-void coroutine_fn
-qemu_co_rwlock_wrlock(CoRwlock *lock);
-void coroutine_fn
-qemu_co_rwlock_unlock(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_rdlock(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_wrlock(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_unlock(CoRwlock *lock);
 /* A writer becomes a reader without letting another writer in between. */
-void coroutine_fn
-qemu_co_rwlock_downgrade(CoRwlock *lock);
+void coroutine_fn qemu_co_rwlock_downgrade(CoRwlock *lock);
 
 /* ---- time ---- */
 
 /* Yield for @ns nanoseconds of the monotonic clock, in the current AioContext. */
-void coroutine_fn
-qemu_co_sleep_ns(int64_t ns);
+void coroutine_fn qemu_co_sleep_ns(int64_t ns);
 
 #endif

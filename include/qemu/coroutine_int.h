@@ -108,8 +108,7 @@ void coroutine_switch_end(Coroutine *co);
 
 /* Enter @co once the coroutine that runs now, and all that entered it, have yielded; in its
  * AioContext. */
-void coroutine_fn
-coroutine_wake_later(Coroutine *co);
+void coroutine_fn coroutine_wake_later(Coroutine *co);
 
 /* The AioContext that the calling thread runs at the moment. */
 void coroutine_thread_set_context(AioContext *ctx);

@@ -355,8 +355,7 @@ static void test_a_thousand_timers_armed_moved_and_deleted_stay_sorted(Fixture *
 }
 
 /* @opaque: a letter, and the later in the alphabet the longer. */
-static void coroutine_fn
-sleep_and_note(void *opaque)
+static void coroutine_fn sleep_and_note(void *opaque)
 {
     const char *name = opaque;
     int64_t nap_ns = (name[0] - 'a' + 1) * 2 * MILLISECOND;
@@ -526,8 +525,7 @@ static void test_a_handler_is_not_called_again_by_its_nested_loop(Fixture *f, gc
     channel_close(&channel);
 }
 
-static void coroutine_fn
-wait_and_read(void *opaque)
+static void coroutine_fn wait_and_read(void *opaque)
 {
     Channel *channel = opaque;
 
@@ -572,8 +570,7 @@ static void test_a_regular_file_is_always_readable(Fixture *f, gconstpointer kin
 
 /* ---- coroutines ---- */
 
-static void coroutine_fn
-schedule_itself_and_note(void *opaque)
+static void coroutine_fn schedule_itself_and_note(void *opaque)
 {
     for (int i = 0; i < 3; i++) {
         aio_co_schedule(qemu_get_current_aio_context(), qemu_coroutine_self());
@@ -596,8 +593,7 @@ static void test_a_scheduled_coroutine_runs_once_a_turn(Fixture *f, gconstpointe
     g_assert_false(aio_poll(f->ctx, false));
 }
 
-static void coroutine_fn
-enter_new_from_inside(void *opaque)
+static void coroutine_fn enter_new_from_inside(void *opaque)
 {
     aio_co_enter(current->ctx, qemu_coroutine_create(sleep_and_note, (void *)"b"));
     aio_co_wake(qemu_coroutine_self());
@@ -658,8 +654,7 @@ typedef struct Travel {
     int nr_travelling;
 } Travel;
 
-static void coroutine_fn
-travel(void *opaque)
+static void coroutine_fn travel(void *opaque)
 {
     Travel *self = opaque;
 
@@ -742,8 +737,7 @@ static void with_every_engine(Fixture *f, CoroutineEntry *entry)
     }
 }
 
-static void coroutine_fn
-read_over_the_end(void *opaque)
+static void coroutine_fn read_over_the_end(void *opaque)
 {
     FileTest *test = opaque;
     size_t len = 16 * KiB;
@@ -776,8 +770,7 @@ static void test_a_read_over_the_end_is_filled_with_zeroes(Fixture *f, gconstpoi
     with_every_engine(f, read_over_the_end);
 }
 
-static void coroutine_fn
-transfer_many_pieces(void *opaque)
+static void coroutine_fn transfer_many_pieces(void *opaque)
 {
     enum { NR_PIECES = 3000, PIECE = 512 };
     FileTest *test = opaque;
@@ -816,8 +809,7 @@ static void test_a_vector_longer_than_the_kernel_takes_is_split(Fixture *f, gcon
     with_every_engine(f, transfer_many_pieces);
 }
 
-static void coroutine_fn
-meet_errors(void *opaque)
+static void coroutine_fn meet_errors(void *opaque)
 {
     FileTest *test = opaque;
     char *buffer = NULL;
@@ -843,8 +835,7 @@ static void test_errors_are_returned(Fixture *f, gconstpointer kind)
     with_every_engine(f, meet_errors);
 }
 
-static void coroutine_fn
-sync_and_allocate(void *opaque)
+static void coroutine_fn sync_and_allocate(void *opaque)
 {
     FileTest *test = opaque;
 
@@ -867,8 +858,7 @@ static void fill(uint8_t *buffer, int request)
 }
 
 /* One of DEPTH at once, until all requests are done. */
-static void coroutine_fn
-work_through_requests(void *opaque)
+static void coroutine_fn work_through_requests(void *opaque)
 {
     FileTest *test = opaque;
     uint8_t expected[REQUEST_SIZE];

@@ -32,8 +32,7 @@ static void run_new(CoroutineEntry *entry, void *opaque)
 
 /* ---- enter and yield ---- */
 
-static void coroutine_fn
-note_and_yield_twice(void *opaque)
+static void coroutine_fn note_and_yield_twice(void *opaque)
 {
     g_string_append(story, opaque);
     qemu_coroutine_yield();
@@ -64,8 +63,7 @@ static void test_yield_goes_back_and_enter_goes_on(void)
     story_must_be("a-bb-aab");
 }
 
-static void coroutine_fn
-record_self(void *opaque)
+static void coroutine_fn record_self(void *opaque)
 {
     Coroutine **self = opaque;
 
@@ -93,8 +91,7 @@ typedef struct NestedRun {
     bool yields;
 } NestedRun;
 
-static void coroutine_fn
-go_deeper(void *opaque)
+static void coroutine_fn go_deeper(void *opaque)
 {
     NestedRun *nested = opaque;
     Coroutine *child;
@@ -136,8 +133,7 @@ static void test_a_nested_coroutine_yields_to_the_one_that_entered_it(void)
     g_assert_cmpint(nested.depth, ==, 0);
 }
 
-static void coroutine_fn
-keep_registers(void *opaque)
+static void coroutine_fn keep_registers(void *opaque)
 {
     volatile uint64_t seed = GPOINTER_TO_UINT(opaque);
     uint64_t a = seed * 3, b = seed * 5, c = seed * 7, d = seed * 11, e = seed * 13, f = seed * 17;
@@ -174,8 +170,7 @@ static void test_a_switch_keeps_registers_and_the_stack(void)
     }
 }
 
-static void coroutine_fn
-check_alignment(void *opaque)
+static void coroutine_fn check_alignment(void *opaque)
 {
     volatile __attribute__((aligned(16))) char buffer[16];
 
@@ -191,14 +186,12 @@ static void test_the_stack_of_a_coroutine_is_aligned(void)
     run_new(check_alignment, NULL);
 }
 
-static void coroutine_fn
-yield_once(void *opaque)
+static void coroutine_fn yield_once(void *opaque)
 {
     qemu_coroutine_yield();
 }
 
-static void coroutine_fn
-enter_itself(void *opaque)
+static void coroutine_fn enter_itself(void *opaque)
 {
     qemu_coroutine_enter(qemu_coroutine_self());
 }
@@ -300,8 +293,7 @@ static __attribute__((noinline)) int eat_stack(int depth)
     return depth ? eat_stack(depth - 1) + frame[0] + frame[1023] : 0;
 }
 
-static void coroutine_fn
-use_much_stack(void *opaque)
+static void coroutine_fn use_much_stack(void *opaque)
 {
     *(int *)opaque = eat_stack(100);
 }
@@ -315,8 +307,7 @@ static void test_a_coroutine_has_a_hundred_kib_of_stack(void)
 }
 
 /* By less than the size of a stack: into whatever lies below. */
-static void coroutine_fn
-overflow_stack(void *opaque)
+static void coroutine_fn overflow_stack(void *opaque)
 {
     *(int *)opaque = eat_stack(300);
 }
@@ -351,8 +342,7 @@ typedef struct Waiter {
     const char *name;
 } Waiter;
 
-static void coroutine_fn
-wait_in_queue(void *opaque)
+static void coroutine_fn wait_in_queue(void *opaque)
 {
     Waiter *waiter = opaque;
 
@@ -387,8 +377,7 @@ static void test_a_queue_wakes_in_the_order_of_arrival(void)
     story_must_be("a-bc");
 }
 
-static void coroutine_fn
-wait_again_and_again(void *opaque)
+static void coroutine_fn wait_again_and_again(void *opaque)
 {
     CoQueue *queue = opaque;
 
@@ -412,8 +401,7 @@ static void test_restart_all_wakes_a_waiter_once(void)
     story_must_be("x-x-x-");
 }
 
-static void coroutine_fn
-wake_others_then_note(void *opaque)
+static void coroutine_fn wake_others_then_note(void *opaque)
 {
     qemu_co_queue_restart_all(opaque);
     g_string_append(story, "waker ");
@@ -446,8 +434,7 @@ typedef struct ChainLink {
     unsigned int *nr_inside; /* woken and not yet ended */
 } ChainLink;
 
-static void coroutine_fn
-wait_then_wake_next(void *opaque)
+static void coroutine_fn wait_then_wake_next(void *opaque)
 {
     ChainLink *self = opaque;
 
@@ -487,8 +474,7 @@ typedef struct LockUser {
     Coroutine *co;
 } LockUser;
 
-static void coroutine_fn
-lock_note_yield_unlock(void *opaque)
+static void coroutine_fn lock_note_yield_unlock(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -519,8 +505,7 @@ static void test_a_mutex_is_handed_on_in_the_order_of_arrival(void)
     story_must_be("aab-bc-cd-d-");
 }
 
-static void coroutine_fn
-lock_twice_in_a_row(void *opaque)
+static void coroutine_fn lock_twice_in_a_row(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -550,8 +535,7 @@ static void test_who_unlocks_cannot_overtake_a_waiter(void)
     story_must_be("abab");
 }
 
-static void coroutine_fn
-lock_without_contention(void *opaque)
+static void coroutine_fn lock_without_contention(void *opaque)
 {
     CoMutex mutex;
 
@@ -574,8 +558,7 @@ static void test_an_uncontended_mutex_does_not_yield(void)
 
 /* ---- reader/writer lock ---- */
 
-static void coroutine_fn
-rwlock_note_yield_unlock(void *opaque)
+static void coroutine_fn rwlock_note_yield_unlock(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -616,8 +599,7 @@ static void test_readers_share_and_a_waiting_writer_keeps_out_later_readers(void
     story_must_be("ab--W-cd--X-e-");
 }
 
-static void coroutine_fn
-write_then_downgrade(void *opaque)
+static void coroutine_fn write_then_downgrade(void *opaque)
 {
     LockUser *user = opaque;
 
@@ -676,8 +658,7 @@ typedef struct CountingThread {
     int nr_running;
 } CountingThread;
 
-static void coroutine_fn
-count_under_mutex(void *opaque)
+static void coroutine_fn count_under_mutex(void *opaque)
 {
     CountingThread *self = opaque;
     SharedCount *shared = self->shared;
@@ -695,8 +676,7 @@ count_under_mutex(void *opaque)
     self->nr_running--;
 }
 
-static void coroutine_fn
-count_under_rwlock(void *opaque)
+static void coroutine_fn count_under_rwlock(void *opaque)
 {
     CountingThread *self = opaque;
     SharedCount *shared = self->shared;
@@ -777,13 +757,11 @@ static void test_a_rwlock_excludes_between_threads(void)
 
 /* ---- figures ---- */
 
-static void coroutine_fn
-do_nothing(void *opaque)
+static void coroutine_fn do_nothing(void *opaque)
 {
 }
 
-static void coroutine_fn
-yield_for_ever(void *opaque)
+static void coroutine_fn yield_for_ever(void *opaque)
 {
     for (;;) {
         qemu_coroutine_yield();

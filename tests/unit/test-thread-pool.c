@@ -54,8 +54,7 @@ static int wait_for_the_others(void *opaque)
     return 0;
 }
 
-static void coroutine_fn
-submit_square(void *opaque)
+static void coroutine_fn submit_square(void *opaque)
 {
     Job *job = opaque;
 
@@ -64,8 +63,7 @@ submit_square(void *opaque)
     job->test->nr_left--;
 }
 
-static void coroutine_fn
-submit_waiting(void *opaque)
+static void coroutine_fn submit_waiting(void *opaque)
 {
     Job *job = opaque;
 
@@ -148,8 +146,7 @@ static int count_blocked_signals(void *opaque)
     return nr_blocked;
 }
 
-static void coroutine_fn
-submit_count_of_signals(void *opaque)
+static void coroutine_fn submit_count_of_signals(void *opaque)
 {
     Job *job = opaque;
 
