@@ -138,6 +138,12 @@ int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm
     return 0;
 }
 
+void file_locks_release(const FileLocks *locks, int fd)
+{
+    set_bytes(fd, PERM_BYTE, locks->perm, F_UNLCK);
+    set_bytes(fd, UNSHARED_BYTE, locks->unshared, F_UNLCK);
+}
+
 int file_locks_move(const FileLocks *locks, int new_fd, Error **errp)
 {
     int ret = 0;

@@ -264,6 +264,7 @@ void file_close(BlockDriverState *bs)
 {
     FilePosix *s = bs->opaque;
 
+    file_locks_release(&s->locks, s->handle.fd);
     handle_close(&s->handle);
     g_clear_pointer(&s->filename, g_free);
 }
@@ -296,6 +297,7 @@ void file_reopen_commit(BlockDriverState *bs, int flags)
     if (file_locks_move(&s->locks, s->reopened.fd, &err) < 0) {
         warn_report_err(err);
     }
+    file_locks_release(&s->locks, s->handle.fd);
     handle_close(&s->handle);
     s->handle = s->reopened;
     s->reopened.fd = -1;

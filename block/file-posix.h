@@ -32,6 +32,12 @@ void file_locks_init(FileLocks *locks, bool has_mode, OnOffAuto mode);
 int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm, uint64_t shared,
                    Error **errp);
 
+/*
+ * Let go of all locks on @fd, which is closed next.  Closing alone is not enough: a ring of the kernel may
+ * hold the description a while longer, even when the program has ended, and others would find the file in use.
+ */
+void file_locks_release(const FileLocks *locks, int fd);
+
 /* Take on @new_fd, another description of the same file, what is held on the old one. */
 int file_locks_move(const FileLocks *locks, int new_fd, Error **errp);
 
