@@ -39,6 +39,20 @@ class Stream:
     options: tuple = ()
 
 
+PROMPT = 'qemu-io> '
+
+
+def wait_for_prompt(stream):
+    """Read up to the next prompt of qemu-io; returns what came before it."""
+    text = ''
+    while not text.endswith(PROMPT):
+        piece = stream.read(4096)
+        if not piece:
+            raise BenchError(f'qemu-io ended: {text}')
+        text += piece.decode()
+    return text[:-len(PROMPT)]
+
+
 class Programs:
     """
     The programs of the build directory, the distribution's, and a folder for images.
@@ -112,6 +126,27 @@ class Programs:
         text = self.output([self.valgrind, '--tool=callgrind', '--callgrind-out-file=/dev/null',
                             *self._bench(program, image, stream)])
         return int(re.search(r'Collected : (\d+)', text).group(1))
+
+    def prompt_seconds(self, image, commands, pause):
+        """
+        Time of each of the qemu-io COMMANDS on IMAGE, from sending it to the next prompt.
+
+        PAUSE: seconds between two, so that one does not wait for what another left to do.
+        """
+        times = []
+        with subprocess.Popen([self.io, '-f', 'qcow2', image], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, bufsize=0) as child:
+            wait_for_prompt(child.stdout)
+            for command in commands:
+                time.sleep(pause)
+                begin = time.perf_counter()
+                child.stdin.write(f'{command}\n'.encode())
+                answer = wait_for_prompt(child.stdout)
+                times.append(time.perf_counter() - begin)
+                if answer:
+                    raise BenchError(f'{command}: {answer}')
+            child.stdin.close()
+        return times
 
     @staticmethod
     def _bench(program, image, stream):
