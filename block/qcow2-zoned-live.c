@@ -45,6 +45,47 @@ int64_t zone_live_area_bytes(uint32_t nr_zones)
     return (1 + DIV_ROUND_UP((int64_t)nr_zones, LIVE_PAGE_SLOTS)) * LIVE_PAGE_BYTES;
 }
 
+int coroutine_fn qcow2_zoned_add_live_area(BlockDriverState *bs, uint32_t nr_zones)
+{
+    BDRVQcow2State *s = bs->opaque;
+    const int64_t page = LIVE_PAGE_BYTES;
+    int64_t bytes = ROUND_UP(zone_live_area_bytes(nr_zones), s->cluster_size);
+    int64_t slack = s->cluster_size < page ? page - s->cluster_size : 0;
+    int64_t offset, area;
+    int ret = 0;
+
+    qemu_co_mutex_lock(&s->lock);
+    offset = qcow2_alloc_clusters(bs, bytes + slack);
+    if (offset >= 0) {
+        area = ROUND_UP(offset, page);
+        if (area > offset) {
+            ret = qcow2_free_clusters(bs, offset, area - offset, QCOW2_DISCARD_NEVER);
+        }
+        if (ret == 0 && area + bytes < offset + bytes + slack) {
+            ret = qcow2_free_clusters(bs, area + bytes, offset + slack - area,
+                                      QCOW2_DISCARD_NEVER);
+        }
+    }
+    if (offset >= 0 && ret == 0) {
+        ret = qcow2_write_caches(bs);
+    }
+    qemu_co_mutex_unlock(&s->lock);
+    if (offset < 0 || ret < 0) {
+        return offset < 0 ? (int)offset : ret;
+    }
+
+    /* The header page says that there is no session; the file must reach to the end of the area. */
+    ret = bdrv_co_pwrite_zeroes(bs->file, area, page, 0);
+    if (ret == 0 && bdrv_co_getlength(bs->file->bs) < area + bytes) {
+        ret = bdrv_co_truncate(bs->file, area + bytes, false, PREALLOC_MODE_OFF, 0, NULL);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    qcow2_zoned_store_live_ext(s, area, bytes);
+    return 0;
+}
+
 /* This boot of the machine; false where the system does not tell. */
 static bool zone_live_boot_id(uint8_t boot_id[BOOT_ID_BYTES])
 {

@@ -5,14 +5,18 @@
  *
  * The rules of zones are block/zones.c's.  The zoned part adds storage to them:
  *
- * qcow2-zoned-format.c   header extensions: check, serialise, create, open, close qcow2-zoned.c
- *       requests: read, write, append, management, report, flush qcow2-zoned-map.c      where a
- * zone's data lies: runs mapped ahead, clusters given back qcow2-zoned-commit.c   the write-
- * pointer table: what is durable, and group commit qcow2-zoned-live.c     write pointers that
- * survive the process: shared memory in the image qcow2-zoned-check.c    check and repair
+ * - qcow2-zoned-ext.c: the header extensions, what they say and whether it can be believed
+ * - qcow2-zoned-create.c: making a zoned image
+ * - qcow2-zoned-open.c: open, reopen, close
+ * - qcow2-zoned.c: requests - read, write, append, management, report, flush
+ * - qcow2-zoned-map.c: where a zone's data lies - runs mapped ahead, clusters given back
+ * - qcow2-zoned-commit.c: the write-pointer table - what is durable, and group commit
+ * - qcow2-zoned-live.c: write pointers that survive the process, in memory shared with the image
+ * - qcow2-zoned-info.c: limits and image information
+ * - qcow2-zoned-check.c: check and repair
  *
- * docs/interop/qcow2-zoned.rst specifies the format, docs/devel/qcow2-zoned.rst the order of writes on
- * which the crash promises rest.
+ * docs/interop/qcow2-zoned.rst specifies the format, docs/devel/qcow2-zoned.rst the order of
+ * writes on which the crash promises rest.
  */
 #ifndef BLOCK_QCOW2_ZONED_H
 #define BLOCK_QCOW2_ZONED_H
@@ -30,6 +34,9 @@
 #define QCOW2_ZONE_WP_MASK (QCOW2_ZONE_WP_CONV - 1)
 
 /* The table is read and written in pieces of this many bytes. */
+/* The smallest unit of a write to a sequential zone, bytes. */
+#define ZONE_WRITE_GRANULARITY 512
+
 #define ZONE_WP_BLOCK_BYTES 4096
 #define ZONE_WP_BLOCK_ENTRIES (ZONE_WP_BLOCK_BYTES / 8)
 
@@ -83,11 +90,12 @@ typedef struct Qcow2Zoned {
  * there is one. */
 int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp);
 /*
- * End of writing: open zones are closed, everything is made durable, the space mapped ahead is given back.
- * Nothing is in flight.
+ * End of writing: open zones are closed, everything is made durable, the space mapped ahead is
+ * given back. Nothing is in flight.
  */
 int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs);
-/* The image, open read-only until now, can be written; an error is reported and meets the writes. */
+/* The image, open read-only until now, can be written; an error is reported and meets the
+ * writes. */
 void coroutine_fn qcow2_zoned_activate(BlockDriverState *bs);
 void coroutine_fn qcow2_zoned_close(BlockDriverState *bs);
 /* Check create options: @options' zone member is not NULL.  Touches nothing. */
@@ -111,8 +119,8 @@ int coroutine_fn qcow2_zoned_co_pwritev_part(BlockDriverState *bs, int64_t offse
 int qcow2_zoned_check_random_access(BlockDriverState *bs, int64_t offset, int64_t bytes);
 int coroutine_fn qcow2_zoned_co_flush(BlockDriverState *bs);
 /*
- * What the zones say of a range: sets *@count and returns 1 where the tables tell what is there, 0 where it reads
- * as zeroes, -ZONE_ERR_OFFLINE.  An extent ends with its zone.
+ * What the zones say of a range: sets *@count and returns 1 where the tables tell what is there, 0
+ * where it reads as zeroes, -ZONE_ERR_OFFLINE.  An extent ends with its zone.
  */
 int qcow2_zoned_data_extent(BlockDriverState *bs, int64_t offset, int64_t bytes, int64_t *count);
 int coroutine_fn qcow2_co_zone_report(BlockDriverState *bs, int64_t offset, unsigned int *nr_zones,
@@ -127,6 +135,20 @@ int qcow2_zoned_metadata_ranges(BlockDriverState *bs, Qcow2HostRange ranges[2]);
 /* For check: verify the table's entries; with BDRV_FIX_ERRORS in @fix repair them. */
 int coroutine_fn qcow2_zoned_check_table(BlockDriverState *bs, BdrvCheckResult *result,
                                          BdrvCheckMode fix);
+
+/* ---- qcow2-zoned-ext.c ---- */
+
+/*
+ * Check the zoned extension as read.  Returns 1 with @geometry set, 0 where the image is not zoned, or -EINVAL, -ENOTSUP.
+ */
+int qcow2_zoned_load_ext(BlockDriverState *bs, ZonesGeometry *geometry, Error **errp);
+/* Take the place of the table from it; 0 or -EINVAL where it cannot be there. */
+int qcow2_zoned_load_table_place(BlockDriverState *bs, Error **errp);
+/* Take the place of the live pointers, if the header tells of one that counts.  0 or -EINVAL. */
+int qcow2_zoned_load_live_ext(BlockDriverState *bs, Error **errp);
+/* Set the extensions and feature bits in the state; the caller writes the header. */
+void qcow2_zoned_store_ext(BDRVQcow2State *s, const ZonesGeometry *geometry, int64_t table_offset);
+void qcow2_zoned_store_live_ext(BDRVQcow2State *s, int64_t offset, int64_t bytes);
 
 /* ---- qcow2-zoned.c ---- */
 
@@ -192,6 +214,11 @@ void zone_live_stop(BlockDriverState *bs, bool is_durable);
 int coroutine_fn zone_live_prepare(BlockDriverState *bs, uint32_t index);
 /* The completed write pointer of the zone is @wp, or 0: the table says it. */
 void zone_live_set(ZoneLive *live, uint32_t index, uint64_t wp);
+/*
+ * Allocate the area, page aligned whatever the cluster size, and note it in the state; the caller writes the header.
+ * 0 or -errno.
+ */
+int coroutine_fn qcow2_zoned_add_live_area(BlockDriverState *bs, uint32_t nr_zones);
 /* Bytes that the area takes for @nr_zones zones. */
 int64_t zone_live_area_bytes(uint32_t nr_zones);
 

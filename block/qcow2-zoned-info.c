@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a zoned image tells others: its limits, and its part of the image information.
+ */
+#include "qemu/osdep.h"
+
+#include "block/qcow2-zoned.h"
+#include "block/qcow2.h"
+
+void qcow2_zoned_refresh_limits(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    const ZonesGeometry *geometry = zones_geometry(s->zoned->zones);
+
+    bs->bl.zoned = BLK_Z_HM;
+    bs->bl.zone_size = geometry->zone_size;
+    bs->bl.zone_capacity = geometry->zone_capacity;
+    bs->bl.nr_zones = zones_nr(s->zoned->zones);
+    bs->bl.nr_conventional_zones = geometry->nr_conventional;
+    bs->bl.max_open_zones = geometry->max_open_zones;
+    bs->bl.max_active_zones = geometry->max_active_zones;
+    bs->bl.max_append_bytes = geometry->max_append_bytes;
+    bs->bl.write_granularity = geometry->write_granularity;
+}
+
+static ZoneConditionCounts *zoned_conditions(const BdrvZones *zones)
+{
+    ZoneConditionCounts *conditions = g_new0(ZoneConditionCounts, 1);
+    ZonesCounts counts;
+
+    zones_counts(zones, &counts);
+    conditions->empty = counts.empty;
+    conditions->implicitly_open = counts.implicitly_open;
+    conditions->explicitly_open = counts.explicitly_open;
+    conditions->closed = counts.closed;
+    conditions->full = counts.full;
+    conditions->read_only = counts.read_only;
+    conditions->offline = counts.offline;
+    conditions->conventional = counts.conventional;
+    return conditions;
+}
+
+Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    const BdrvZones *zones = s->zoned->zones;
+    const ZonesGeometry *geometry = zones_geometry(zones);
+    Qcow2ZonedInfo *info = g_new0(Qcow2ZonedInfo, 1);
+
+    info->mode = ZONE_MODEL_HOST_MANAGED;
+    info->size = geometry->zone_size;
+    info->capacity = geometry->zone_capacity;
+    info->nr_zones = zones_nr(zones);
+    info->conventional_zones = geometry->nr_conventional;
+    info->max_append_bytes = geometry->max_append_bytes;
+    info->max_active_zones = geometry->max_active_zones;
+    info->max_open_zones = geometry->max_open_zones;
+    info->conditions = zoned_conditions(zones);
+    return info;
+}
