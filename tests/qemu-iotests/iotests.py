@@ -139,7 +139,11 @@ class Zone:
 
 def zone_report(path, offset=0, count=2**20):
     """Return the zones of the image @path from @offset on."""
-    report = qemu_io('-r', '-c', f'zone_report {offset} {count}', path).stdout
+    return zones_of(qemu_io('-r', '-c', f'zone_report {offset} {count}', path).stdout)
+
+
+def zones_of(report):
+    """Return the zones in what qemu-io printed, of one report or several."""
     zones = []
     for start, length, capacity, wp, condition, zone_type in _ZONE_LINE.findall(report):
         start, length, capacity, wp = (int(text, 16) * 512
