@@ -2,8 +2,8 @@
 /*
  * Making, resizing and removing files of the host.
  *
- * Everything here may take long (a preallocation writes the whole file), so it runs in a worker thread.  An existing
- * file is emptied only once the locks say that nobody uses it.
+ * Everything here may take long (a preallocation writes the whole file), so it runs in a worker
+ * thread.  An existing file is emptied only once the locks say that nobody uses it.
  */
 #include "qemu/osdep.h"
 

@@ -2,13 +2,13 @@
 /*
  * Locks against conflicting use of an image by several programs.
  *
- * A user holds a shared lock on byte 100 + i for each permission i that it uses, and on byte 200 + i
- * for each that it lets nobody else use.  All locks are shared ones and never fail; a conflict is found by
- * asking whether somebody holds the opposite byte.  Everybody takes its own first and asks then, so
- * that of two who start at once at least one sees the other.
+ * A user holds a shared lock on byte 100 + i for each permission i that it uses, and on byte 200 +
+ * i for each that it lets nobody else use.  All locks are shared ones and never fail; a conflict is
+ * found by asking whether somebody holds the opposite byte.  Everybody takes its own first and asks
+ * then, so that of two who start at once at least one sees the other.
  *
- * The locks are those of open file descriptions (fcntl(2), F_OFD_SETLK): they end with the description, and other
- * descriptors of the same process count as somebody else.
+ * The locks are those of open file descriptions (fcntl(2), F_OFD_SETLK): they end with the
+ * description, and other descriptors of the same process count as somebody else.
  */
 #include "qemu/osdep.h"
 

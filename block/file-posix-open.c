@@ -105,7 +105,9 @@ static void handle_close(FileHandle *handle)
     handle->fd = -1;
 }
 
-/* Refuse what the driver is not for before open(2), which waits on a FIFO and acts on some devices. */
+/*
+ * Refuse what the driver is not for before open(2), which waits on a FIFO and acts on some devices.
+ */
 static int check_file_type(const char *filename, bool is_device, Error **errp)
 {
     struct stat st;
@@ -293,7 +295,10 @@ void file_reopen_commit(BlockDriverState *bs, int flags)
     FilePosix *s = bs->opaque;
     Error *err = NULL;
 
-    /* Permissions have changed since the new descriptor was opened: only now is it known what to hold. */
+    /*
+     * Permissions have changed since the new descriptor was opened: only now is it known what to
+     * hold.
+     */
     if (file_locks_move(&s->locks, s->reopened.fd, &err) < 0) {
         warn_report_err(err);
     }

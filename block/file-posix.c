@@ -2,8 +2,8 @@
 /*
  * The `file` driver: regular files of the host.
  *
- * Requests go to the kernel through the AioContext (block/aio.h), by whichever engine the node has.  With
- * cache.direct the block layer has aligned them to what O_DIRECT asks for.  Zero writes and
+ * Requests go to the kernel through the AioContext (block/aio.h), by whichever engine the node has.
+ * With cache.direct the block layer has aligned them to what O_DIRECT asks for.  Zero writes and
  * discards are fallocate(2), holes are found with lseek(2).
  */
 #include "qemu/osdep.h"
@@ -70,7 +70,10 @@ int coroutine_fn file_co_flush(BlockDriverState *bs)
     }
     ret = aio_co_fdatasync(s->handle.engine, s->handle.fd);
     if (ret < 0 && !s->handle.is_direct) {
-        /* The kernel forgets which pages it could not write: the next call would find nothing wrong. */
+        /*
+         * The kernel forgets which pages it could not write: the next call would find nothing
+         * wrong.
+         */
         s->flush_error = ret;
     }
     return ret;
@@ -134,8 +137,8 @@ static int coroutine_fn file_co_pdiscard(BlockDriverState *bs, int64_t offset, i
 }
 
 /*
- * The extent at @offset: sets *@end to where it ends (INT64_MAX: at the end of the file) and returns whether it holds data,
- * or a negative errno.
+ * The extent at @offset: sets *@end to where it ends (INT64_MAX: at the end of the file) and
+ * returns whether it holds data, or a negative errno.
  */
 static int find_extent(int fd, int64_t offset, int64_t *end)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the drivers for files (file-posix.c) and devices (host-device.c) of the host share, and the parts that
- * stand in files of their own: locks and creation.
+ * What the drivers for files (file-posix.c) and devices (host-device.c) of the host share, and the
+ * parts that stand in files of their own: locks and creation.
  */
 #ifndef BLOCK_FILE_POSIX_H
 #define BLOCK_FILE_POSIX_H
@@ -24,8 +24,8 @@ typedef struct FileLocks {
 void file_locks_init(FileLocks *locks, bool has_mode, OnOffAuto mode);
 
 /*
- * Change the locks to those of a user of @perm who shares @shared.  New ones are taken and conflicts looked for before
- * old ones are let go, so that a failure changes nothing.
+ * Change the locks to those of a user of @perm who shares @shared.  New ones are taken and
+ * conflicts looked for before old ones are let go, so that a failure changes nothing.
  *
  * Returns 0, or a negative errno (-EAGAIN: somebody else's use conflicts) with @errp set.
  */
@@ -33,8 +33,9 @@ int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm
                    Error **errp);
 
 /*
- * Let go of all locks on @fd, which is closed next.  Closing alone is not enough: a ring of the kernel may
- * hold the description a while longer, even when the program has ended, and others would find the file in use.
+ * Let go of all locks on @fd, which is closed next.  Closing alone is not enough: a ring of the
+ * kernel may hold the description a while longer, even when the program has ended, and others would
+ * find the file in use.
  */
 void file_locks_release(const FileLocks *locks, int fd);
 
@@ -65,7 +66,10 @@ typedef struct FilePosix {
     bool cannot_zero_range;
     bool cannot_punch_hole;
     bool cannot_seek_data;
-    /* An earlier flush failed, and the page cache may have dropped what it could not write: flushes fail from then on. */
+    /*
+     * An earlier flush failed, and the page cache may have dropped what it could not write: flushes
+     * fail from then on.
+     */
     int flush_error;
 } FilePosix;
 

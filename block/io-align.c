@@ -3,11 +3,12 @@
  * Requests that a driver cannot be given as they are: not on its block boundaries, in memory that
  * it cannot use, of too many elements, or too long.
  *
- * They are cut into pieces.  A piece goes straight from or to the requester's memory as far as that fits, otherwise through
- * a bounce buffer of whole blocks, of which a write first reads the ones that it covers only in part.
+ * They are cut into pieces.  A piece goes straight from or to the requester's memory as far as that
+ * fits, otherwise through a bounce buffer of whole blocks, of which a write first reads the ones
+ * that it covers only in part.
  *
- * Only io.c and io-zero.c call this, with the request tracked, and serialised where it is a write that is not
- * aligned.
+ * Only io.c and io-zero.c call this, with the request tracked, and serialised where it is a write
+ * that is not aligned.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
@@ -33,8 +34,8 @@ static int64_t max_piece(const BlockLimits *bl)
 }
 
 /*
- * How many bytes of @qiov, from @skip on and at most @bytes, the driver can use: a multiple of the request alignment,
- * 0 where the first block already must be bounced.
+ * How many bytes of @qiov, from @skip on and at most @bytes, the driver can use: a multiple of the
+ * request alignment, 0 where the first block already must be bounced.
  */
 static int64_t usable_memory(const BlockLimits *bl, const QEMUIOVector *qiov, size_t skip,
                              int64_t bytes)
@@ -125,8 +126,8 @@ static int coroutine_fn read_blocks(PiecewiseRequest *req, int64_t offset, int64
 }
 
 /*
- * Read the blocks of the bounce buffer that the write covers only in part: the first @head bytes and
- * what follows the first @end bytes stay as they are on disk.
+ * Read the blocks of the bounce buffer that the write covers only in part: the first @head bytes
+ * and what follows the first @end bytes stay as they are on disk.
  */
 static int coroutine_fn read_partial_blocks(PiecewiseRequest *req, int64_t start, int64_t head,
                                             int64_t end)
@@ -135,7 +136,10 @@ static int coroutine_fn read_partial_blocks(PiecewiseRequest *req, int64_t start
     int64_t last_block = ROUND_DOWN(end, align);
     int ret = 0;
 
-    /* Memory may have to be aligned to more than a block, so each is read to the start of the buffer. */
+    /*
+     * Memory may have to be aligned to more than a block, so each is read to the start of the
+     * buffer.
+     */
     if (end != last_block && (head == 0 || last_block > 0)) {
         ret = read_blocks(req, start + last_block, align);
         memmove(req->bounce + last_block, req->bounce, align);

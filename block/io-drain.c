@@ -2,9 +2,10 @@
 /*
  * Drain: a node without requests.
  *
- * While a node is drained, the block backends of the node and of everything above it hold new requests back
- * (they wait in bs->quiesce_queue), and those in flight have ended.  Requests that come from the drainer itself,
- * directly to the node, still work: that is how a node is flushed before it is closed.
+ * While a node is drained, the block backends of the node and of everything above it hold new
+ * requests back (they wait in bs->quiesce_queue), and those in flight have ended.  Requests that
+ * come from the drainer itself, directly to the node, still work: that is how a node is flushed
+ * before it is closed.
  *
  * Main thread, outside coroutines.
  */

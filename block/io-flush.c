@@ -2,12 +2,13 @@
 /*
  * Flushes.
  *
- * One is in flight at a node at a time.  Those that come meanwhile wait for it; the first of them then flushes
- * for all, because what was acknowledged before they came may have missed the one they found.
+ * One is in flight at a node at a time.  Those that come meanwhile wait for it; the first of them
+ * then flushes for all, because what was acknowledged before they came may have missed the one they
+ * found.
  *
- * A node without children has nothing to flush unless something has changed since the last time.  A format
- * driver may hold metadata that no request announced, so it is always asked; what it sends on to
- * its file is subject to the rule above.
+ * A node without children has nothing to flush unless something has changed since the last time.  A
+ * format driver may hold metadata that no request announced, so it is always asked; what it sends
+ * on to its file is subject to the rule above.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"

@@ -20,8 +20,8 @@
 void coroutine_fn io_tracked_wait(BdrvTrackedRequest *req);
 
 /*
- * Begin a request that waits for, and keeps out, every request in [@offset, @offset + @bytes), rounded
- * out to the node's request alignment.
+ * Begin a request that waits for, and keeps out, every request in [@offset, @offset + @bytes),
+ * rounded out to the node's request alignment.
  */
 void coroutine_fn io_tracked_begin_serialising(BdrvTrackedRequest *req, BlockDriverState *bs,
                                                int64_t offset, int64_t bytes);
@@ -68,8 +68,8 @@ static inline bool io_is_aligned(const BlockDriverState *bs, int64_t offset, int
 }
 
 /*
- * Whether a change of this range is allowed: 0, -ENOMEDIUM, -EIO (outside of the node), -EFBIG (past what a file
- * can grow to) or -EPERM.
+ * Whether a change of this range is allowed: 0, -ENOMEDIUM, -EIO (outside of the node), -EFBIG
+ * (past what a file can grow to) or -EPERM.
  */
 static inline int io_check_change(const BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
@@ -87,7 +87,10 @@ static inline int io_check_change(const BlockDriverState *bs, int64_t offset, in
     return unlikely(bs->read_only) ? -EPERM : 0;
 }
 
-/* A change of [..., @end) has ended, well or not: a flush has something to do, and a file may have grown. */
+/*
+ * A change of [..., @end) has ended, well or not: a flush has something to do, and a file may have
+ * grown.
+ */
 static inline void io_note_change(BlockDriverState *bs, int64_t end, int ret)
 {
     bs->write_gen++;
@@ -115,8 +118,8 @@ static inline bool io_fits(const BlockDriverState *bs, int64_t offset, int64_t b
 }
 
 /*
- * Do a request that does not fit, in pieces that do.  Where @offset or @bytes is not aligned, a write
- * reads and rewrites the blocks at its ends; the caller has serialised it.
+ * Do a request that does not fit, in pieces that do.  Where @offset or @bytes is not aligned, a
+ * write reads and rewrites the blocks at its ends; the caller has serialised it.
  *
  * @qiov NULL: write zeroes.
  */

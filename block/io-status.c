@@ -2,9 +2,9 @@
 /*
  * What is stored where: block status, from the node that was asked down to the protocol.
  *
- * A driver answers for its own layer, in its own blocks.  Here the answer is cut to what was asked for, and
- * completed from the layer that holds the data: a hole in the host's file reads as zeroes, however the
- * format describes it.
+ * A driver answers for its own layer, in its own blocks.  Here the answer is cut to what was asked
+ * for, and completed from the layer that holds the data: a hole in the host's file reads as zeroes,
+ * however the format describes it.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
@@ -39,7 +39,10 @@ static int coroutine_fn assume_status(BlockDriverState *bs, int64_t offset, int6
     return BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID | BDRV_BLOCK_ALLOCATED;
 }
 
-/* Add what the layer below knows of the data at *@map of @file: it may be a hole, or its end may come earlier. */
+/*
+ * Add what the layer below knows of the data at *@map of @file: it may be a hole, or its end may
+ * come earlier.
+ */
 static int coroutine_fn look_below(BlockDriverState *file, int64_t map, int64_t *pnum, int status)
 {
     BlockDriverState *lower_file;

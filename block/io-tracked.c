@@ -2,12 +2,12 @@
 /*
  * Requests that keep others out.
  *
- * A write that is rounded out to whole blocks (io-align.c) reads a block and writes it back; a write of its
- * neighbour in between would be lost.  So it claims the whole range before it starts, and from then on no overlapping request,
- * aligned or not, runs beside it.
+ * A write that is rounded out to whole blocks (io-align.c) reads a block and writes it back; a
+ * write of its neighbour in between would be lost.  So it claims the whole range before it starts,
+ * and from then on no overlapping request, aligned or not, runs beside it.
  *
- * Whoever comes first goes first: a request looks only at those behind it in the node's list,
- * which are older.  The waits therefore never form a circle, and nobody starves.
+ * Whoever comes first goes first: a request looks only at those behind it in the node's list, which
+ * are older.  The waits therefore never form a circle, and nobody starves.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"

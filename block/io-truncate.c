@@ -65,7 +65,9 @@ int coroutine_fn bdrv_co_truncate(BdrvChild *child, int64_t offset, bool exact,
     if (ret < 0) {
         return ret;
     }
-    /* Nothing may be in flight between the old and the new end, nor start growing a file meanwhile. */
+    /*
+     * Nothing may be in flight between the old and the new end, nor start growing a file meanwhile.
+     */
     length = MIN(offset, bs->total_bytes);
     io_tracked_begin_serialising(&req, bs, length, BDRV_MAX_LENGTH - length);
     if (bs->drv) {

@@ -3,15 +3,15 @@
  * Requests without data: writes of zeroes, and discards.
  *
  * Both are cut at the driver's own boundaries, so that it gets the largest aligned middle in one go
- * and the odd ends apart.  A driver that cannot write zeroes gets buffers of them; a discard that it
- * cannot do is left.
+ * and the odd ends apart.  A driver that cannot write zeroes gets buffers of them; a discard that
+ * it cannot do is left.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
 
 /*
- * The length of the next piece of a range: up to the first multiple of @alignment, then all whole multiples,
- * then the rest; never longer than @max_bytes (0: no limit).
+ * The length of the next piece of a range: up to the first multiple of @alignment, then all whole
+ * multiples, then the rest; never longer than @max_bytes (0: no limit).
  */
 static int64_t next_piece(int64_t offset, int64_t bytes, int64_t alignment, int64_t max_bytes)
 {

@@ -2,9 +2,9 @@
 /*
  * Zone commands on their way to the driver.
  *
- * Here stand the checks that need only the geometry (docs/devel/request-path.rst); conditions, resources
- * and waiting for writes are the driver's.  What the caller spelled wrongly is -EINVAL, before
- * anything is looked at or waited for.
+ * Here stand the checks that need only the geometry (docs/devel/request-path.rst); conditions,
+ * resources and waiting for writes are the driver's.  What the caller spelled wrongly is -EINVAL,
+ * before anything is looked at or waited for.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"

@@ -3,16 +3,20 @@
  * The request path: reads and writes on their way from a parent to the driver of a node.
  *
  * A request is checked, tracked, and handed to the driver.  One that the driver can take as it is,
- * which is nearly every one, costs some dozens of instructions here; the others go through io-align.c.
+ * which is nearly every one, costs some dozens of instructions here; the others go through
+ * io-align.c.
  *
- * Host-managed zoned nodes announce request_alignment 1 and no max_transfer: their drivers judge position and
- * alignment themselves, and nothing here may rewrite a block or cut a write in two.
+ * Host-managed zoned nodes announce request_alignment 1 and no max_transfer: their drivers judge
+ * position and alignment themselves, and nothing here may rewrite a block or cut a write in two.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
 #include "block/trace.h"
 
-/* A read that is not inside the node: an error, except past the end of a file, where there are zeroes. */
+/*
+ * A read that is not inside the node: an error, except past the end of a file, where there are
+ * zeroes.
+ */
 static int coroutine_fn read_outside(BdrvChild *child, int64_t offset, int64_t bytes,
                                      QEMUIOVector *qiov, size_t qiov_offset,
                                      BdrvRequestFlags flags)

@@ -2,8 +2,8 @@
 /*
  * The zoned side of the null drivers: see null-zoned.h.
  *
- * The rules are block/zones.c's; here requests wait where it says so, and are answered in the order in
- * which it settles them.
+ * The rules are block/zones.c's; here requests wait where it says so, and are answered in the order
+ * in which it settles them.
  */
 #include "qemu/osdep.h"
 #include "block/null-zoned.h"

@@ -16,7 +16,10 @@ typedef struct NullZoned {
     CoQueue waiters; /* requests that the table told to try again, commands that wait for writes */
 } NullZoned;
 
-/* Makes the zones of a device of @device_size bytes.  Returns 0, or -EINVAL or -ENOMEM with @errp set. */
+/*
+ * Makes the zones of a device of @device_size bytes.  Returns 0, or -EINVAL or -ENOMEM with @errp
+ * set.
+ */
 int null_zoned_open(NullZoned *zoned, const BlockdevZoneOptions *options, int64_t device_size,
                     Error **errp);
 void null_zoned_close(NullZoned *zoned);

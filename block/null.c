@@ -2,8 +2,8 @@
 /*
  * The null drivers: devices backed by nothing, to measure everything above them.
  *
- * Writes go nowhere and reads leave the buffer as it is, or zero it.  null-co answers at once, null-aio from the
- * event loop; either can take a given time for a request, and be a zoned device.
+ * Writes go nowhere and reads leave the buffer as it is, or zero it.  null-co answers at once,
+ * null-aio from the event loop; either can take a given time for a request, and be a zoned device.
  */
 #include "qemu/osdep.h"
 #include "block/null-zoned.h"

@@ -2,8 +2,9 @@
 /*
  * The life of a zoned image: open, sessions of writing, reopen, close.
  *
- * Opening loads the write-pointer table into a zone table, refusing what no table can say, and takes over what a dead
- * process has left.  A session of writing begins and ends with nothing owed to the disk.
+ * Opening loads the write-pointer table into a zone table, refusing what no table can say, and
+ * takes over what a dead process has left.  A session of writing begins and ends with nothing owed
+ * to the disk.
  */
 #include "qemu/osdep.h"
 

@@ -72,15 +72,19 @@ typedef struct Qcow2Zoned {
     int64_t live_offset;       /* of the live write pointers; 0: the image has none */
     int64_t live_bytes;
 
-    CoQueue waiters;           /* requests that zones.c told to try again, and commands waiting for writes to end */
+    /* requests that zones.c told to try again, and commands waiting for writes to end */
+    CoQueue waiters;
     ZoneReserve reserve;
-    int session_error;         /* 0, or why zones cannot be written after a reopen: a negative errno */
+    /* 0, or why zones cannot be written after a reopen: a negative errno */
+    int session_error;
     bool is_freeing;           /* a coroutine is about to give freed clusters back */
     unsigned int background;   /* coroutines at work of their own accord; close waits for them */
     CoQueue background_done;
     ZoneCommit *commit;
-    ZoneLive *live;            /* NULL: unavailable (read-only, or the protocol cannot map its file) */
-    uint64_t nr_bad_entries;   /* found by an opener that checks; those zones are offline meanwhile */
+    /* NULL: unavailable (read-only, or the protocol cannot map its file) */
+    ZoneLive *live;
+    /* found by an opener that checks; those zones are offline meanwhile */
+    uint64_t nr_bad_entries;
     bool is_table_swapped;     /* every entry would be right in the other byte order */
 } Qcow2Zoned;
 
@@ -139,7 +143,8 @@ int coroutine_fn qcow2_zoned_check_table(BlockDriverState *bs, BdrvCheckResult *
 /* ---- qcow2-zoned-ext.c ---- */
 
 /*
- * Check the zoned extension as read.  Returns 1 with @geometry set, 0 where the image is not zoned, or -EINVAL, -ENOTSUP.
+ * Check the zoned extension as read.  Returns 1 with @geometry set, 0 where the image is not zoned,
+ * or -EINVAL, -ENOTSUP.
  */
 int qcow2_zoned_load_ext(BlockDriverState *bs, ZonesGeometry *geometry, Error **errp);
 /* Take the place of the table from it; 0 or -EINVAL where it cannot be there. */
@@ -215,8 +220,8 @@ int coroutine_fn zone_live_prepare(BlockDriverState *bs, uint32_t index);
 /* The completed write pointer of the zone is @wp, or 0: the table says it. */
 void zone_live_set(ZoneLive *live, uint32_t index, uint64_t wp);
 /*
- * Allocate the area, page aligned whatever the cluster size, and note it in the state; the caller writes the header.
- * 0 or -errno.
+ * Allocate the area, page aligned whatever the cluster size, and note it in the state; the caller
+ * writes the header. 0 or -errno.
  */
 int coroutine_fn qcow2_zoned_add_live_area(BlockDriverState *bs, uint32_t nr_zones);
 /* Bytes that the area takes for @nr_zones zones. */

@@ -2,9 +2,9 @@
 /*
  * The raw format: the bytes of another node as they are, or a window of them.
  *
- * Everything passes through to the file, zone commands too as long as the window is the whole device.  Where raw was
- * guessed from the content, a write that would make the image look like another format is
- * refused: otherwise whoever writes the disk decides how it is opened next time.
+ * Everything passes through to the file, zone commands too as long as the window is the whole
+ * device.  Where raw was guessed from the content, a write that would make the image look like
+ * another format is refused: otherwise whoever writes the disk decides how it is opened next time.
  */
 #include "qemu/osdep.h"
 #include "block/block_int.h"
@@ -12,7 +12,8 @@
 typedef struct RawState {
     int64_t offset;
     int64_t size; /* -1: up to the end of the file */
-    CoMutex head_lock; /* one at a time looks at the beginning and changes it, where that is guarded */
+    /* one at a time looks at the beginning and changes it, where that is guarded */
+    CoMutex head_lock;
 } RawState;
 
 /* ---- open ---- */
@@ -122,8 +123,8 @@ static bool is_guarded(const BlockDriverState *bs, int64_t offset)
 }
 
 /*
- * Whether the image would still be raw after a write of @bytes at @offset from @qiov (NULL: zeroes).
- * Returns 0, -EPERM, or the error of reading what the write leaves.
+ * Whether the image would still be raw after a write of @bytes at @offset from @qiov (NULL:
+ * zeroes). Returns 0, -EPERM, or the error of reading what the write leaves.
  */
 static int coroutine_fn check_head(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                    QEMUIOVector *qiov, size_t qiov_offset)

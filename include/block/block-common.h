@@ -116,9 +116,9 @@ typedef struct BlockZoneDescriptor {
 } BlockZoneDescriptor;
 
 /*
- * Why a zoned device refused a request.  Each cause has an errno of its own, chosen among those that a
- * host file system does not return for data I/O, so that an export can map it to the status of
- * its protocol and bdrv_zone_strerror() to a sentence.  -EINVAL stands for a malformed request
+ * Why a zoned device refused a request.  Each cause has an errno of its own, chosen among those
+ * that a host file system does not return for data I/O, so that an export can map it to the status
+ * of its protocol and bdrv_zone_strerror() to a sentence.  -EINVAL stands for a malformed request
  * (range, alignment) and is not specific to zones.
  */
 enum {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a block driver sees: the node, its children, its limits, and the table of callbacks by which the
- * block layer calls the driver.
+ * What a block driver sees: the node, its children, its limits, and the table of callbacks by which
+ * the block layer calls the driver.
  *
  * Users of the block layer include block/block-backend.h instead.
  */
@@ -19,11 +19,15 @@
 #include "qemu/iov.h"
 
 /*
- * What requests a node takes.  Filled with defaults, merged with the limits of bs->file by the block layer, then refined by
- * the driver's bdrv_refresh_limits.  Bytes unless said otherwise; 0 means "no limit" for the maxima.
+ * What requests a node takes.  Filled with defaults, merged with the limits of bs->file by the
+ * block layer, then refined by the driver's bdrv_refresh_limits.  Bytes unless said otherwise; 0
+ * means "no limit" for the maxima.
  */
 typedef struct BlockLimits {
-    /* Offsets and lengths must be multiples of this; power of two, >= 1.  The block layer aligns what is not. */
+    /*
+     * Offsets and lengths must be multiples of this; power of two, >= 1.  The block layer aligns
+     * what is not.
+     */
     uint32_t request_alignment;
     int32_t max_transfer;
     int32_t max_pdiscard;
@@ -50,12 +54,14 @@ typedef struct BlockLimits {
 /*
  * A request in flight on a node, in the frame of its coroutine.
  *
- * The node's list has the newest first.  A request waits only for older ones, so no two can wait for each other: a
- * serialising one for all that overlap, any other for the serialising ones among them.
+ * The node's list has the newest first.  A request waits only for older ones, so no two can wait
+ * for each other: a serialising one for all that overlap, any other for the serialising ones among
+ * them.
  */
 typedef struct BdrvTrackedRequest {
     BlockDriverState *bs;
-    int64_t offset; /* the range it claims; of a serialising request rounded out to the request alignment */
+    /* the range it claims; of a serialising request rounded out to the request alignment */
+    int64_t offset;
     int64_t bytes;
     bool is_serialising;
     CoQueue wait_queue; /* those that wait for this one to end */
@@ -69,15 +75,19 @@ struct BdrvChild {
     bool parent_is_node;
     uint64_t perm;           /* BLK_PERM_* the parent uses */
     uint64_t shared_perm;    /* BLK_PERM_* the parent lets others have */
-    bool is_inline;          /* the parent opened it with options of its own, and reopens it with itself */
+    /* the parent opened it with options of its own, and reopens it with itself */
+    bool is_inline;
     LIST_ENTRY(BdrvChild) next;        /* in the parent's children */
     LIST_ENTRY(BdrvChild) next_parent; /* in bs->parents */
 };
 
 struct BlockDriverState {
-    BlockDriver *drv;        /* NULL once the node has been made unusable: requests fail with -ENOMEDIUM */
-    BlockDriver *unusable_drv; /* then, the driver whose state is still to be freed; otherwise NULL */
-    void *opaque;            /* the driver's state, drv->instance_size bytes, zeroed before bdrv_open */
+    /* NULL once the node has been made unusable: requests fail with -ENOMEDIUM */
+    BlockDriver *drv;
+    /* then, the driver whose state is still to be freed; otherwise NULL */
+    BlockDriver *unusable_drv;
+    /* the driver's state, drv->instance_size bytes, zeroed before bdrv_open */
+    void *opaque;
     AioContext *aio_context;
 
     int open_flags;          /* BDRV_O_* in force */
@@ -85,10 +95,14 @@ struct BlockDriverState {
     bool auto_read_only;     /* requested: may become writable in a reopen */
     bool force_share;
     bool probed;             /* the format was guessed from the content: see bdrv_probe_format() */
-    bool is_growable;        /* a file: writes past the end extend it, and reads there find zeroes */
+    /* a file: writes past the end extend it, and reads there find zeroes */
+    bool is_growable;
     int64_t total_bytes;     /* length, a multiple of 512 */
     BlockLimits bl;
-    /* Which of BDRV_REQ_* the driver's callbacks understand; the block layer does without the others. */
+    /*
+     * Which of BDRV_REQ_* the driver's callbacks understand; the block layer does without the
+     * others.
+     */
     unsigned int supported_write_flags;
     unsigned int supported_zero_flags;
 
@@ -118,8 +132,9 @@ struct BlockDriverState {
 };
 
 /*
- * A driver.  All callbacks are optional unless said otherwise.  The coroutine_fn ones run in the node's AioContext and get
- * arguments that the block layer has checked against the node's length and aligned and split by its limits.
+ * A driver.  All callbacks are optional unless said otherwise.  The coroutine_fn ones run in the
+ * node's AioContext and get arguments that the block layer has checked against the node's length
+ * and aligned and split by its limits.
  */
 struct BlockDriver {
     const char *format_name;   /* mandatory */
@@ -127,10 +142,16 @@ struct BlockDriver {
     int instance_size;
     /* The driver stores its data in bs->file, which is open before bdrv_open is called. */
     bool has_file_child;
-    /* The driver passes requests through to bs->file unchanged (raw): the parent's permissions go through too. */
+    /*
+     * The driver passes requests through to bs->file unchanged (raw): the parent's permissions go
+     * through too.
+     */
     bool is_passthrough;
 
-    /* 0..100: how sure the driver is that @buf (the first @buf_size bytes) starts an image of its format. */
+    /*
+     * 0..100: how sure the driver is that @buf (the first @buf_size bytes) starts an image of its
+     * format.
+     */
     int (*bdrv_probe)(const uint8_t *buf, int buf_size, const char *filename);
     /* The same for a protocol, by file name (a block device node). */
     int (*bdrv_probe_device)(const char *filename);
@@ -138,20 +159,21 @@ struct BlockDriver {
     void (*bdrv_parse_filename)(const char *filename, json_t *options, Error **errp);
 
     /*
-     * Called outside coroutines, with the node's options in their typed form.  Sets bs->total_bytes and
-     * may set bs->supported_*_flags.  Returns 0, or a negative errno with @errp set.
+     * Called outside coroutines, with the node's options in their typed form.  Sets bs->total_bytes
+     * and may set bs->supported_*_flags.  Returns 0, or a negative errno with @errp set.
      */
     int (*bdrv_open)(BlockDriverState *bs, const BlockdevOptions *options, int flags, Error **errp);
     /*
-     * Everything is flushed and no request is in flight.  Outside coroutines.  Where bs->drv is NULL (the
-     * node was made unusable) only memory is freed, nothing written.
+     * Everything is flushed and no request is in flight.  Outside coroutines.  Where bs->drv is
+     * NULL (the node was made unusable) only memory is freed, nothing written.
      */
     void (*bdrv_close)(BlockDriverState *bs);
     /*
-     * Outside coroutines, drained and flushed: change bs->open_flags to @flags (only read-only, cache and the driver's
-     * own mutable options differ).  All prepare first, children before their parents; then all are committed, in
-     * the same order, or all that had been prepared are aborted.  bs->open_flags and bs->read_only are still the old ones in prepare
-     * and abort, and the new ones in commit.
+     * Outside coroutines, drained and flushed: change bs->open_flags to @flags (only read-only,
+     * cache and the driver's own mutable options differ).  All prepare first, children before their
+     * parents; then all are committed, in the same order, or all that had been prepared are
+     * aborted.  bs->open_flags and bs->read_only are still the old ones in prepare and abort, and
+     * the new ones in commit.
      */
     int (*bdrv_reopen_prepare)(BlockDriverState *bs, const BlockdevOptions *options, int flags,
                                Error **errp);
@@ -160,15 +182,20 @@ struct BlockDriver {
     /* Names of the driver's options that bdrv_reopen_prepare can change; the last is NULL. */
     const char *const *mutable_options;
     /*
-     * Names of the options that change what a reader sees, so that a file name alone would not describe the node; the last is
-     * NULL.
+     * Names of the options that change what a reader sees, so that a file name alone would not
+     * describe the node; the last is NULL.
      */
     const char *const *strong_options;
     void (*bdrv_refresh_limits)(BlockDriverState *bs, Error **errp);
 
-    /* Permissions on this protocol node are about to change to these sums: take and release locks. */
+    /*
+     * Permissions on this protocol node are about to change to these sums: take and release locks.
+     */
     int (*bdrv_set_perm)(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp);
-    /* What the driver needs of its child, from what its own parents need of it; NULL: a format's usual needs. */
+    /*
+     * What the driver needs of its child, from what its own parents need of it; NULL: a format's
+     * usual needs.
+     */
     void (*bdrv_child_perm)(BlockDriverState *bs, uint64_t perm, uint64_t shared, int flags,
                             uint64_t *nperm, uint64_t *nshared);
 
@@ -183,8 +210,8 @@ struct BlockDriver {
                                               BdrvRequestFlags flags);
     int coroutine_fn (*bdrv_co_pdiscard)(BlockDriverState *bs, int64_t offset, int64_t bytes);
     /*
-     * Make everything acknowledged durable, lower layers included (the driver flushes bs->file itself, through
-     * bdrv_co_flush()).  NULL: bs->file is flushed.
+     * Make everything acknowledged durable, lower layers included (the driver flushes bs->file
+     * itself, through bdrv_co_flush()).  NULL: bs->file is flushed.
      */
     int coroutine_fn (*bdrv_co_flush)(BlockDriverState *bs);
     int coroutine_fn (*bdrv_co_block_status)(BlockDriverState *bs, int64_t offset, int64_t bytes,
@@ -192,7 +219,10 @@ struct BlockDriver {
     int coroutine_fn (*bdrv_co_truncate)(BlockDriverState *bs, int64_t offset, bool exact,
                                          PreallocMode prealloc, BdrvRequestFlags flags,
                                          Error **errp);
-    /* The length now, in bytes, for drivers whose length can change under them; otherwise bs->total_bytes counts. */
+    /*
+     * The length now, in bytes, for drivers whose length can change under them; otherwise
+     * bs->total_bytes counts.
+     */
     int64_t coroutine_fn (*bdrv_co_getlength)(BlockDriverState *bs);
     int64_t coroutine_fn (*bdrv_co_get_allocated_file_size)(BlockDriverState *bs);
 
@@ -204,11 +234,15 @@ struct BlockDriver {
                                             QEMUIOVector *qiov, BdrvRequestFlags flags);
 
     /*
-     * Everything about @options that can be judged before a file is touched: values, combinations, sizes.
-     * Returns 0, or a negative errno with @errp set.  Always called before bdrv_co_create; opens nothing.
+     * Everything about @options that can be judged before a file is touched: values, combinations,
+     * sizes. Returns 0, or a negative errno with @errp set.  Always called before bdrv_co_create;
+     * opens nothing.
      */
     int (*bdrv_create_check)(const BlockdevCreateOptions *options, Error **errp);
-    /* Create an image on existing nodes (formats), or an empty file (protocols); see block-create.h. */
+    /*
+     * Create an image on existing nodes (formats), or an empty file (protocols); see
+     * block-create.h.
+     */
     int coroutine_fn (*bdrv_co_create)(BlockdevCreateOptions *options, Error **errp);
     /* Remove a protocol's file again after a failed create. */
     int coroutine_fn (*bdrv_co_delete_file)(const char *filename, Error **errp);
@@ -219,8 +253,9 @@ struct BlockDriver {
     ImageInfoSpecific *(*bdrv_get_specific_info)(BlockDriverState *bs, Error **errp);
 
     /*
-     * Map @bytes of the file at @offset into memory, shared with the file (a page-aligned range inside the file).
-     * Only protocol drivers with a local file have it.  NULL with @errp set when it cannot be done.
+     * Map @bytes of the file at @offset into memory, shared with the file (a page-aligned range
+     * inside the file). Only protocol drivers with a local file have it.  NULL with @errp set when
+     * it cannot be done.
      */
     void *(*bdrv_map_shared)(BlockDriverState *bs, int64_t offset, size_t bytes, Error **errp);
     void (*bdrv_unmap_shared)(BlockDriverState *bs, void *address, size_t bytes);
@@ -237,16 +272,17 @@ void bdrv_register(BlockDriver *drv);
     }
 
 /*
- * The format whose image most likely begins with @buf, the first @buf_size bytes of @filename.  Never NULL: `raw` takes
- * what no other driver knows.  A node with bs->probed refuses to write a first sector that would change the answer.
+ * The format whose image most likely begins with @buf, the first @buf_size bytes of @filename.
+ * Never NULL: `raw` takes what no other driver knows.  A node with bs->probed refuses to write a
+ * first sector that would change the answer.
  */
 BlockDriver *bdrv_probe_format(const uint8_t *buf, int buf_size, const char *filename);
 /* How many bytes a probe looks at. */
 #define BLOCK_PROBE_BUF_SIZE 2048
 
 /*
- * Make @bs unusable after an error that must not spread: requests fail with -ENOMEDIUM from now on, and when the node goes
- * its driver is closed without writing.  From a request of the driver too.
+ * Make @bs unusable after an error that must not spread: requests fail with -ENOMEDIUM from now on,
+ * and when the node goes its driver is closed without writing.  From a request of the driver too.
  */
 void bdrv_make_unusable(BlockDriverState *bs);
 

@@ -2,9 +2,10 @@
 /*
  * Errors that reach a user.
  *
- * A function that can fail for a reason worth telling takes `Error **errp` last and reports failure through its return
- * value as well.  @errp may be NULL (not interested), &error_abort or &error_fatal (failure ends the
- * program), or point to a NULL Error *, which the function then sets at most once.
+ * A function that can fail for a reason worth telling takes `Error **errp` last and reports failure
+ * through its return value as well.  @errp may be NULL (not interested), &error_abort or
+ * &error_fatal (failure ends the program), or point to a NULL Error *, which the function then sets
+ * at most once.
  */
 #ifndef QAPI_ERROR_H
 #define QAPI_ERROR_H
@@ -55,8 +56,8 @@ void warn_report_err(Error *err);
 void error_reportf_err(Error *err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /*
- * At the head of a function that wants to look at, prepend to or add hints to *errp: from there on errp is never NULL
- * and never &error_fatal; what was set is handed on at return.
+ * At the head of a function that wants to look at, prepend to or add hints to *errp: from there on
+ * errp is never NULL and never &error_fatal; what was set is handed on at return.
  */
 typedef struct ErrorGuard {
     Error *local;

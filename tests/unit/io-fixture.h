@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A node whose driver keeps its data in memory, checks every request against the limits it announced,
- * and counts what it gets: what tests of the request path put below it.
+ * A node whose driver keeps its data in memory, checks every request against the limits it
+ * announced, and counts what it gets: what tests of the request path put below it.
  */
 #ifndef TESTS_IO_FIXTURE_H
 #define TESTS_IO_FIXTURE_H
@@ -12,7 +12,8 @@
 typedef struct MemoryDisk {
     uint8_t *data;
     int64_t size;        /* allocated: a multiple of any alignment in use */
-    GRand *delays;       /* NULL: answer at once; otherwise after a random number of turns of the loop */
+    /* NULL: answer at once; otherwise after a random number of turns of the loop */
+    GRand *delays;
     bool has_no_zeroes;  /* zero writes are -ENOTSUP */
     bool needs_aligned_zeroes; /* those off bl.pwrite_zeroes_alignment are */
     int fail_with;       /* what the next calls return, if not 0 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Promises of the drivers at the ends of the request path: file with each engine, buffered and with O_DIRECT, its
- * locks as another process sees them, raw's window, and the null drivers.
+ * Promises of the drivers at the ends of the request path: file with each engine, buffered and with
+ * O_DIRECT, its locks as another process sees them, raw's window, and the null drivers.
  */
 #include "qemu/osdep.h"
 
@@ -31,7 +31,10 @@ static char *make_file(const char *name, size_t size, uint8_t byte)
     return path;
 }
 
-/* Open an option tree (printf-style JSON) and hold it with all permissions, all shared; NULL with @errp set. */
+/*
+ * Open an option tree (printf-style JSON) and hold it with all permissions, all shared; NULL with
+ * @errp set.
+ */
 static BdrvChild *open_json(int flags, Error **errp, const char *format, ...) G_GNUC_PRINTF(3, 4);
 static BdrvChild *open_json(int flags, Error **errp, const char *format, ...)
 {
@@ -240,7 +243,10 @@ static void test_wrong_file_types(void)
 
 /* ---- locks ---- */
 
-/* Which of the bytes 100 to 203 another process sees locked, as a bit mask: used ones from bit 0, unshared ones from 8. */
+/*
+ * Which of the bytes 100 to 203 another process sees locked, as a bit mask: used ones from bit 0,
+ * unshared ones from 8.
+ */
 static int bytes_seen_by_others(const char *path)
 {
     int status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Promises of the request path (block/block-io.h), on a disk in memory that checks what it is given.
+ * Promises of the request path (block/block-io.h), on a disk in memory that checks what it is
+ * given.
  */
 #include "qemu/osdep.h"
 #include "io-fixture.h"

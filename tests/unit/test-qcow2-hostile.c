@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged images: whatever the metadata says, the driver ends with an error or an answer, never with a
- * crash, endless work or endless memory.
+ * Damaged images: whatever the metadata says, the driver ends with an error or an answer, never
+ * with a crash, endless work or endless memory.
  */
 #include "qemu/osdep.h"
 

@@ -2,8 +2,9 @@
 /*
  * qemu-img bench: send requests to an image as fast as it takes them, and tell how long that took.
  *
- * Plain: offsets advance by a step and wrap at the end of the image.  Zoned (--zoned): writes, or appends, fill one sequential zone after the
- * other from its write pointer; how the offsets are chosen is all that differs (BenchPlan).
+ * Plain: offsets advance by a step and wrap at the end of the image.  Zoned (--zoned): writes, or
+ * appends, fill one sequential zone after the other from its write pointer; how the offsets are
+ * chosen is all that differs (BenchPlan).
  */
 #include "qemu/osdep.h"
 

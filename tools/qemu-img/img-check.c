@@ -2,8 +2,8 @@
 /*
  * qemu-img check: verify the metadata of an image and, if asked, repair it.
  *
- * The exit status tells scripts what was found: 0 nothing, 1 the check could not be made, 2 corruption, 3 leaks only,
- * 63 the format has nothing to check.
+ * The exit status tells scripts what was found: 0 nothing, 1 the check could not be made, 2
+ * corruption, 3 leaks only, 63 the format has nothing to check.
  */
 #include "qemu/osdep.h"
 

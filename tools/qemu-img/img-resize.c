@@ -113,8 +113,8 @@ static bool resize_parse_option(int c, void *opaque)
 }
 
 /*
- * Take the size off the end of the command line before options are looked for: -SIZE looks like one.
- * Returns the number of words that are left.
+ * Take the size off the end of the command line before options are looked for: -SIZE looks like
+ * one. Returns the number of words that are left.
  */
 static int resize_take_size(int argc, char **argv, ResizeArgs *args)
 {

@@ -82,7 +82,8 @@ static ZoneCondition zone_condition_of(BlockZoneState state)
 }
 
 /*
- * A line of output.  A disk can have millions of zones: lines are put together here, at a tenth of what printf() takes for one.
+ * A line of output.  A disk can have millions of zones: lines are put together here, at a tenth of
+ * what printf() takes for one.
  */
 typedef struct ZoneLine {
     char text[512];

@@ -51,7 +51,9 @@ static const ImgCommand *img_find_command(const char *name)
     return NULL;
 }
 
-/* Handle what stands before the command; returns an exit status, or -1 to go on with argv[optind]. */
+/*
+ * Handle what stands before the command; returns an exit status, or -1 to go on with argv[optind].
+ */
 static int img_global_options(int argc, char **argv)
 {
     static const struct option options[] = {
