@@ -351,7 +351,6 @@ static int coroutine_fn allocate_for_write(BlockDriverState *bs, int64_t guest_o
     }
     *host_offset = offset;
     if (offset >= zero_from && have_no_content(&slice[index], count)) {
-        qcow2_file_reserve(bs, offset + ((int64_t)count << s->cluster_bits));
         for (unsigned int i = 0; i < count; i++) {
             slice[index + i] = cpu_to_be64(
                 (offset + ((int64_t)i << s->cluster_bits)) | QCOW2_OFLAG_COPIED);

@@ -77,13 +77,15 @@ void coroutine_fn qcow2_file_reserve(BlockDriverState *bs, int64_t end)
 {
     BDRVQcow2State *s = bs->opaque;
     int64_t length = qcow2_file_length(bs);
+    int64_t start = MAX(ROUND_UP(length, s->cluster_size), s->zero_from);
     int64_t ahead = CLAMP(length / 4, RESERVE_MIN_BYTES, RESERVE_MAX_BYTES);
     int64_t new_length = ROUND_UP(end + ahead, s->cluster_size);
 
     if (end <= length || !bs->file->bs->is_growable || s->cannot_reserve) {
         return;
     }
-    if (bdrv_co_pwrite_zeroes(bs->file, length, new_length - length, BDRV_REQ_NO_FALLBACK) < 0) {
+    if (bdrv_co_pwrite_zeroes(bs->file, start, new_length - start,
+                              BDRV_REQ_NO_FALLBACK | BDRV_REQ_SERIALISING) < 0) {
         s->cannot_reserve = true;
     } else {
         s->has_reserve = true;

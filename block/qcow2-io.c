@@ -88,6 +88,9 @@ static int coroutine_fn write_in_place(BlockDriverState *bs, int64_t host_offset
     unsigned int epoch = qcow2_data_io_begin(s);
     int ret = qcow2_pre_write_overlap_check(bs, 0, host_offset, bytes, false);
 
+    if (unlikely(host_offset + bytes > qcow2_file_length(bs))) {
+        s->cannot_reserve = true; /* the file had lost its end, or its driver cannot grow it */
+    }
     if (likely(ret == 0)) {
         ret = bdrv_co_pwritev_part(bs->file, host_offset, bytes, qiov, qiov_offset, 0);
     }

@@ -254,8 +254,8 @@ static int coroutine_fn is_idle_block(BlockDriverState *bs, uint64_t table_index
 }
 
 /*
- * Take idle blocks out of the table in memory.  Those whose clusters are counted by another block are
- * appended to @counted_elsewhere (of Qcow2HostRange).
+ * Take idle blocks out of the table in memory.  Those whose clusters are counted by another block
+ * are appended to @counted_elsewhere (of Qcow2HostRange).
  */
 static int coroutine_fn unhook_idle_blocks(BlockDriverState *bs, GArray *counted_elsewhere)
 {
@@ -461,6 +461,7 @@ int64_t coroutine_fn qcow2_alloc_clusters(BlockDriverState *bs, int64_t bytes)
         return ret;
     }
     s->free_cluster_index = first + count;
+    qcow2_file_reserve(bs, offset + (count << s->cluster_bits));
     s->zero_from = MAX(s->zero_from, (int64_t)((first + count) << s->cluster_bits));
     return offset;
 }
@@ -491,6 +492,7 @@ int coroutine_fn qcow2_alloc_clusters_at(BlockDriverState *bs, int64_t host_offs
     *nr_clusters = count;
     ret = qcow2_update_refcount(bs, host_offset, count << s->cluster_bits, 1, QCOW2_DISCARD_NEVER);
     if (ret == 0 && count) {
+        qcow2_file_reserve(bs, host_offset + (count << s->cluster_bits));
         s->zero_from = MAX(s->zero_from, host_offset + (count << s->cluster_bits));
     }
     return ret;

@@ -68,9 +68,14 @@ int coroutine_fn qcow2_preallocate(BlockDriverState *bs, int64_t guest_offset, i
                                    PreallocMode mode, Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret = map_all(bs, qcow2_start_of_cluster(s, guest_offset),
-                      ROUND_UP(guest_offset + bytes, s->cluster_size), mode);
+    bool cannot_reserve = s->cannot_reserve;
+    int ret;
 
+    /* The file grows as @mode says, and not ahead. */
+    s->cannot_reserve = true;
+    ret = map_all(bs, qcow2_start_of_cluster(s, guest_offset),
+                  ROUND_UP(guest_offset + bytes, s->cluster_size), mode);
+    s->cannot_reserve = cannot_reserve;
     if (ret < 0) {
         error_setg_errno(errp, -ret, "Could not preallocate clusters");
     }

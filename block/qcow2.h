@@ -219,7 +219,7 @@ typedef struct BDRVQcow2State {
     uint64_t free_cluster_index;
     int64_t zero_from;
     bool has_reserve;    /* the file is longer than its clusters, see qcow2_file_reserve() */
-    bool cannot_reserve; /* it did not work */
+    bool cannot_reserve; /* it does not work, or might hit a write on its way */
     /* @index counts entries of the (on-disk order) refcount block @block. */
     uint64_t (*get_refcount)(const void *block, uint64_t index);
     void (*set_refcount)(void *block, uint64_t index, uint64_t value);
@@ -368,10 +368,10 @@ int coroutine_fn qcow2_file_sync(BlockDriverState *bs);
 int64_t qcow2_file_length(BlockDriverState *bs);
 
 /*
- * The clusters up to @end of the file are about to be written for the first time: let the file
- * grow in large steps, because writes that make it longer wait for one another in the host's file
- * system.  qcow2_cut_file() takes back what is left over.  With s->lock held.  Failing does no
- * harm.
+ * The clusters up to @end of the file have been allocated: let the file grow in large steps,
+ * because writes that make it longer wait for one another in the host's file system.  What is
+ * behind s->zero_from becomes zeroes, so this comes before the first write there can be on its
+ * way. qcow2_cut_file() takes back what is left over.  With s->lock held.  Failing does no harm.
  */
 void coroutine_fn qcow2_file_reserve(BlockDriverState *bs, int64_t end);
 
