@@ -11,7 +11,8 @@
 #include "block/qcow2-zoned.h"
 #include "qemu/bswap.h"
 
-/* More than this is not read for one kind of table, whatever it says: 65536 snapshots share tables. */
+/* More than this is not read for one kind of table, whatever it says: 65536 snapshots share
+ * tables. */
 #define TABLE_BUDGET_BYTES (256 * MiB)
 
 #define TABLE_PIECE_BYTES (64 * KiB)
@@ -286,31 +287,10 @@ static int coroutine_fn count_extensions(Qcow2Check *check)
 
 /* ---- zones ---- */
 
-/*
- * Zones are opened after a dirty image has been repaired: then their place is taken from the
- * extensions, which nobody has checked yet.
- */
-static int unchecked_zone_ranges(const BDRVQcow2State *s, Qcow2HostRange ranges[2])
-{
-    int count = 0;
-
-    if (s->zoned_ext && s->zoned_ext_len == QCOW2_EXT_ZONED_LEN) {
-        ranges[count++] = (Qcow2HostRange){.offset = ldq_be_p(s->zoned_ext + 48),
-                                           .bytes = ldq_be_p(s->zoned_ext + 40)};
-    }
-    if (s->live_wp_ext && s->live_wp_ext_len == QCOW2_EXT_ZONED_LIVE_WP_LEN &&
-        (s->autoclear_features & QCOW2_AUTOCLEAR_ZONED_LIVE_WP)) {
-        ranges[count++] = (Qcow2HostRange){.offset = ldq_be_p(s->live_wp_ext),
-                                           .bytes = ldq_be_p(s->live_wp_ext + 8)};
-    }
-    return count;
-}
-
 static void count_zone_tables(Qcow2Check *check)
 {
     Qcow2HostRange ranges[2];
-    int count = check->s->zoned ? qcow2_zoned_metadata_ranges(check->bs, ranges)
-                                : unchecked_zone_ranges(check->s, ranges);
+    int count = qcow2_zoned_metadata_ranges(check->bs, ranges);
 
     for (int i = 0; i < count; i++) {
         qcow2_check_count(check, ranges[i].offset, ranges[i].bytes, 1);

@@ -33,7 +33,8 @@ void refmap_add(RefMap *map, uint64_t cluster, uint64_t addend);
 int64_t refmap_last(RefMap *map);
 
 /*
- * Visit the clusters with a count above 0 in ascending order.  Counts may be changed meanwhile, but none be added.
+ * Visit the clusters with a count above 0 in ascending order.  Counts may be changed meanwhile,
+ * but none be added.
  *
  *     RefMapIter iter;
  *     refmap_iter_init(&iter, map);
@@ -90,8 +91,9 @@ typedef struct Qcow2Check {
 } Qcow2Check;
 
 /*
- * Count @nr_refs references to every cluster that [@offset, +@bytes) touches.  A range that exceeds the file by a
- * cluster or more is reported as corruption and not counted; returns whether it was counted.
+ * Count @nr_refs references to every cluster that [@offset, +@bytes) touches.  A range that
+ * exceeds the file by a cluster or more is reported as corruption and not counted; returns whether
+ * it was counted.
  */
 bool qcow2_check_count(Qcow2Check *check, int64_t offset, int64_t bytes, uint64_t nr_refs);
 
@@ -117,9 +119,9 @@ void qcow2_check_collect_l2(Qcow2Check *check, const uint64_t *l1_table, uint32_
 int coroutine_fn qcow2_check_walk_l2(Qcow2Check *check);
 
 /*
- * Read the L2 tables @first .. of check->l2_tables into @buf (CHECK_L2_BATCH_BYTES, or a cluster if that is larger):
- * as many as one read gets. Returns their number, with the place of table i in @buf being its offset less that of
- * table @first; or -errno.
+ * Read the L2 tables @first .. of check->l2_tables into @buf (CHECK_L2_BATCH_BYTES, or a cluster
+ * if that is larger): as many as one read gets. Returns their number, with the place of table i in
+ * @buf being its offset less that of table @first; or -errno.
  */
 #define CHECK_L2_BATCH_BYTES (1 * MiB)
 int coroutine_fn qcow2_check_read_l2(Qcow2Check *check, guint first, uint8_t *buf);

@@ -64,9 +64,8 @@ static bool overlaps(uint64_t offset, uint64_t size, uint64_t start, uint64_t by
 
 static bool hits_zone_table(BlockDriverState *bs, int64_t offset, int64_t size)
 {
-    BDRVQcow2State *s = bs->opaque;
     Qcow2HostRange ranges[2];
-    int count = s->zoned ? qcow2_zoned_metadata_ranges(bs, ranges) : 0;
+    int count = qcow2_zoned_metadata_ranges(bs, ranges);
 
     for (int i = 0; i < count; i++) {
         if (overlaps(offset, size, ranges[i].offset, ranges[i].bytes)) {

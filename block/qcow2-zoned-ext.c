@@ -226,13 +226,17 @@ int qcow2_zoned_load_table_place(BlockDriverState *bs, Error **errp)
 
 int qcow2_zoned_metadata_ranges(BlockDriverState *bs, Qcow2HostRange ranges[2])
 {
-    BDRVQcow2State *s = bs->opaque;
-    Qcow2Zoned *z = s->zoned;
+    const BDRVQcow2State *s = bs->opaque;
     int n = 0;
 
-    ranges[n++] = (Qcow2HostRange){.offset = z->table_offset, .bytes = z->table_bytes};
-    if (z->live_offset) {
-        ranges[n++] = (Qcow2HostRange){.offset = z->live_offset, .bytes = z->live_bytes};
+    if (s->zoned_ext && s->zoned_ext_len == QCOW2_EXT_ZONED_LEN) {
+        ranges[n++] = (Qcow2HostRange){.offset = ldq_be_p(s->zoned_ext + EXT_TABLE_OFFSET),
+                                       .bytes = ldq_be_p(s->zoned_ext + EXT_TABLE_BYTES)};
+    }
+    if (s->live_wp_ext && s->live_wp_ext_len == QCOW2_EXT_ZONED_LIVE_WP_LEN &&
+        (s->autoclear_features & QCOW2_AUTOCLEAR_ZONED_LIVE_WP)) {
+        ranges[n++] = (Qcow2HostRange){.offset = ldq_be_p(s->live_wp_ext + LIVE_EXT_OFFSET),
+                                       .bytes = ldq_be_p(s->live_wp_ext + LIVE_EXT_BYTES)};
     }
     return n;
 }

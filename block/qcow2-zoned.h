@@ -134,7 +134,10 @@ int coroutine_fn qcow2_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_
 int coroutine_fn qcow2_co_zone_append(BlockDriverState *bs, int64_t *offset, QEMUIOVector *qiov,
                                       BdrvRequestFlags flags);
 
-/* For check: the ranges of the image file that the zoned metadata occupies. */
+/*
+ * The ranges of the image file that the zoned metadata occupies, as the extensions say; they may be
+ * unchecked (zones are opened after a dirty image has been repaired).  Returns how many.
+ */
 int qcow2_zoned_metadata_ranges(BlockDriverState *bs, Qcow2HostRange ranges[2]);
 /* For check: verify the table's entries; with BDRV_FIX_ERRORS in @fix repair them. */
 int coroutine_fn qcow2_zoned_check_table(BlockDriverState *bs, BdrvCheckResult *result,
