@@ -38,6 +38,7 @@ typedef struct Disk {
     bool *is_unknown; /* one a sector: discarded, may be the old content or zeroes */
     int64_t size;
     int64_t cluster_size;
+    int64_t hot_offset; /* where half of the requests of a batch meet */
     GRand *rand;
 } Disk;
 
@@ -52,6 +53,16 @@ static void request_cb(void *opaque, int ret)
 static int64_t random_below(Disk *disk, int64_t limit)
 {
     return (int64_t)(g_rand_double(disk->rand) * limit);
+}
+
+/* Anywhere, or in the few clusters that the batch fights for. */
+static int64_t random_offset(Disk *disk)
+{
+    int64_t window = MIN(MAX(2 * disk->cluster_size, 32 * KiB), disk->size - disk->hot_offset);
+
+    return g_rand_boolean(disk->rand)
+               ? 512 * random_below(disk, disk->size / 512)
+               : disk->hot_offset + 512 * random_below(disk, window / 512);
 }
 
 /* Lengths from a sector to some clusters, often clusters. */
@@ -85,8 +96,8 @@ static void make_request(Disk *disk, Request *batch, int nr)
     int kind = g_rand_int_range(disk->rand, 0, 10);
 
     do {
-        request->offset = 512 * random_below(disk, disk->size / 512);
-        if (g_rand_boolean(disk->rand)) {
+        request->offset = random_offset(disk);
+        if (g_rand_int_range(disk->rand, 0, 4) == 0) {
             request->offset = request->offset / disk->cluster_size * disk->cluster_size;
         }
         request->bytes = random_length(disk);
@@ -158,6 +169,7 @@ static void run_batch(Disk *disk)
     Request batch[BATCH_MAX];
     int nr = g_rand_int_range(disk->rand, 1, BATCH_MAX + 1);
 
+    disk->hot_offset = 512 * random_below(disk, disk->size / 512);
     for (int i = 0; i < nr; i++) {
         make_request(disk, batch, i);
     }
