@@ -148,8 +148,13 @@ static int coroutine_fn repair_dirty(BlockDriverState *bs, Error **errp)
 static int coroutine_fn prepare_for_writing(BlockDriverState *bs, Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret = clear_unknown_autoclear(bs, errp);
+    ZonesGeometry geometry;
+    /* An image that will be refused for its zones must not have been changed before. */
+    int ret = qcow2_zoned_load_ext(bs, &geometry, errp);
 
+    if (ret >= 0) {
+        ret = clear_unknown_autoclear(bs, errp);
+    }
     if (ret == 0) {
         ret = repair_dirty(bs, errp);
     }
