@@ -144,6 +144,16 @@ class Qcow2File:
                 raise ValueError(f'{self.path} has no extension {wanted:#x}')
             offset += 8 + (length + 7) // 8 * 8
 
+    def set_extension_length(self, wanted, length):
+        """Cut the content of an extension, or lengthen it by zeroes; the others are moved."""
+        content = self.extension(wanted)
+        old_length = self.peek(content - 4, 4)
+        behind = content + (old_length + 7) // 8 * 8
+        rest = self.peek(behind, 4096).to_bytes(4096, 'big')
+        kept = self.peek(content, old_length).to_bytes(old_length, 'big')[:length]
+        self.poke(content - 4, 4, length)
+        self.poke_bytes(content, kept.ljust((length + 7) // 8 * 8, b'\0') + rest)
+
     def zoned(self, field):
         offset, length = ZONED_FIELDS[field]
         return self.peek(self.extension(EXT_ZONED) + offset, length)
