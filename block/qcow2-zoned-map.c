@@ -288,24 +288,10 @@ int coroutine_fn qcow2_zone_map_write(BlockDriverState *bs, ZoneRun *run, int64_
 
 /* ---- giving back ---- */
 
-static void coroutine_fn zone_free_entry(void *opaque)
-{
-    BlockDriverState *bs = opaque;
-    BDRVQcow2State *s = bs->opaque;
-
-    /* On an error the clusters stay pending: the next flush tries again. */
-    s->zoned->is_freeing = false;
-    qemu_co_mutex_lock(&s->lock);
-    qcow2_process_pending_frees(bs);
-    qemu_co_mutex_unlock(&s->lock);
-    zone_background_end(bs);
-}
-
-/* Let go of host ranges that no L2 entry in memory points to any more. */
-static int coroutine_fn zone_free_ranges(BlockDriverState *bs, const GArray *ranges)
+/* Punch the data of @ranges out of the file, then let the clusters be freed. */
+static void coroutine_fn zone_free_ranges(BlockDriverState *bs, const GArray *ranges)
 {
     BDRVQcow2State *s = bs->opaque;
-    int ret = 0;
 
     for (guint i = 0; i < ranges->len; i++) {
         const Qcow2HostRange *range = &g_array_index(ranges, Qcow2HostRange, i);
@@ -317,34 +303,50 @@ static int coroutine_fn zone_free_ranges(BlockDriverState *bs, const GArray *ran
          */
         bdrv_co_pdiscard(bs->file, range->offset, range->bytes);
         qemu_co_mutex_lock(&s->lock);
-        ret = qcow2_free_clusters_later(bs, range->offset, range->bytes, QCOW2_DISCARD_NEVER);
+        qcow2_free_clusters_later(bs, range->offset, range->bytes, QCOW2_DISCARD_NEVER);
         qemu_co_mutex_unlock(&s->lock);
-        if (ret < 0) {
-            return ret;
-        }
     }
-    return 0;
+}
+
+static void coroutine_fn zone_free_entry(void *opaque)
+{
+    BlockDriverState *bs = opaque;
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2Zoned *z = s->zoned;
+
+    while (z->unlinked->len) {
+        g_autoptr(GArray) ranges = z->unlinked;
+
+        z->unlinked = g_array_new(false, false, sizeof(Qcow2HostRange));
+        zone_free_ranges(bs, ranges);
+    }
+    z->is_freeing = false;
+    /* On an error the clusters stay pending: the next flush tries again. */
+    qemu_co_mutex_lock(&s->lock);
+    qcow2_process_pending_frees(bs);
+    qemu_co_mutex_unlock(&s->lock);
+    zone_background_end(bs);
 }
 
 int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t end)
 {
     BDRVQcow2State *s = bs->opaque;
-    g_autoptr(GArray) freed = g_array_new(false, false, sizeof(Qcow2HostRange));
-    int unlink_ret, ret;
+    Qcow2Zoned *z = s->zoned;
+    int ret;
 
     if (offset >= end) {
         return 0;
     }
     qemu_co_mutex_lock(&s->lock);
-    unlink_ret = qcow2_unlink_clusters(bs, offset, end - offset, freed);
+    ret = qcow2_unlink_clusters(bs, offset, end - offset, z->unlinked);
     qemu_co_mutex_unlock(&s->lock);
 
-    ret = zone_free_ranges(bs, freed);
-    if (freed->len && !s->zoned->is_freeing) {
-        s->zoned->is_freeing = true;
+    /* A file system may take long to punch: nobody waits for it. */
+    if (z->unlinked->len && !z->is_freeing) {
+        z->is_freeing = true;
         zone_background_start(bs, zone_free_entry);
     }
-    return unlink_ret < 0 ? unlink_ret : ret;
+    return ret;
 }
 
 int coroutine_fn qcow2_zone_trim(BlockDriverState *bs, int64_t wp, int64_t end)

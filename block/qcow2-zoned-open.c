@@ -175,6 +175,7 @@ static void zoned_free(BDRVQcow2State *s)
 
     zone_commit_free(z->commit);
     zones_free(z->zones);
+    g_array_free(z->unlinked, true);
     g_free(z);
     s->zoned = NULL;
 }
@@ -217,6 +218,7 @@ int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp)
     qemu_co_queue_init(&z->waiters);
     qemu_co_queue_init(&z->reserve.refilled);
     qemu_co_queue_init(&z->background_done);
+    z->unlinked = g_array_new(false, false, sizeof(Qcow2HostRange));
     z->zones = zones_new(&geometry, sizeof(ZoneRun), errp);
     ret = z->zones ? zoned_open_table(bs, flags, errp) : -ENOMEM;
     if (ret < 0) {

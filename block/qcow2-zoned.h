@@ -77,6 +77,7 @@ typedef struct Qcow2Zoned {
     ZoneReserve reserve;
     /* 0, or why zones cannot be written after a reopen: a negative errno */
     int session_error;
+    GArray *unlinked;          /* of Qcow2HostRange: clusters that no L2 entry in memory points to */
     bool is_freeing;           /* a coroutine is about to give freed clusters back */
     unsigned int background;   /* coroutines at work of their own accord; close waits for them */
     CoQueue background_done;
@@ -180,8 +181,8 @@ int coroutine_fn qcow2_zone_map_write(BlockDriverState *bs, ZoneRun *run, int64_
                                       int64_t offset, int64_t *bytes, int64_t *host_offset);
 
 /*
- * Remove the mapping of [@offset, @end) (cluster aligned) and punch its data out of the file.  The
- * clusters are free for others once that is stable on disk, which is seen to in the background.
+ * Remove the mapping of [@offset, @end) (cluster aligned).  In the background its data is punched
+ * out of the file, the removal made stable, and the clusters freed, in this order.
  */
 int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t end);
 /* Make what is above @wp in its cluster zero, and unmap the clusters behind it up to @end. */
