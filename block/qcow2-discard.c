@@ -43,13 +43,18 @@ int coroutine_fn qcow2_discard_clusters(BlockDriverState *bs, int64_t guest_offs
     return ret < 0 ? ret : free_ret;
 }
 
-/* What an entry becomes that is to read as zeroes; nothing stands behind an unallocated one. */
-static uint64_t zeroed_entry(uint64_t entry, bool may_unmap)
+/*
+ * What an entry becomes that is to read as zeroes.  An unallocated one is marked too, although
+ * nothing stands behind it: the image then says that these zeroes were written, as other tools have
+ * it.
+ */
+static uint64_t zeroed_entry(uint64_t entry, unsigned int flags)
 {
-    if (qcow2_cluster_type(entry) == QCOW2_CLUSTER_UNALLOCATED) {
+    if ((flags & QCOW2_ZERO_ONLY_ALLOCATED) &&
+        qcow2_cluster_type(entry) == QCOW2_CLUSTER_UNALLOCATED) {
         return entry;
     }
-    if (may_unmap || !(entry & QCOW2_OFLAG_COPIED)) {
+    if ((flags & QCOW2_ZERO_UNMAP) || !(entry & QCOW2_OFLAG_COPIED)) {
         return QCOW2_OFLAG_ZERO;
     }
     return entry | QCOW2_OFLAG_ZERO;
@@ -58,11 +63,11 @@ static uint64_t zeroed_entry(uint64_t entry, bool may_unmap)
 /* Zero @count entries of @slice from @index on; host ranges that are not needed any more go to
  * @freed. */
 static int zero_entries(BDRVQcow2State *s, uint64_t *slice, unsigned int index, unsigned int count,
-                        bool may_unmap, GArray *freed)
+                        unsigned int flags, GArray *freed)
 {
     for (unsigned int i = index; i < index + count; i++) {
         uint64_t entry = be64_to_cpu(slice[i]);
-        uint64_t zeroed = zeroed_entry(entry, may_unmap);
+        uint64_t zeroed = zeroed_entry(entry, flags);
         Qcow2HostRange range = {
             .offset = entry & QCOW2_L2_OFFSET_MASK,
             .bytes = s->cluster_size,
@@ -86,8 +91,15 @@ static int zero_entries(BDRVQcow2State *s, uint64_t *slice, unsigned int index, 
     return 0;
 }
 
+static bool has_l2_table(const BDRVQcow2State *s, int64_t guest_offset)
+{
+    uint64_t l1_index = qcow2_l1_index(s, guest_offset);
+
+    return l1_index < s->l1_size && (s->l1_table[l1_index] & QCOW2_L1_OFFSET_MASK);
+}
+
 int coroutine_fn qcow2_zero_clusters(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
-                                     bool may_unmap)
+                                     unsigned int flags)
 {
     BDRVQcow2State *s = bs->opaque;
     int64_t slice_guest_bytes = INT64_C(1) << (s->l2_slice_bits + s->cluster_bits);
@@ -102,16 +114,14 @@ int coroutine_fn qcow2_zero_clusters(BlockDriverState *bs, int64_t guest_offset,
     qcow2_wait_for_allocs(bs, guest_offset, end - guest_offset);
     while (guest_offset < end && ret == 0) {
         int64_t next = MIN(ROUND_DOWN(guest_offset, slice_guest_bytes) + slice_guest_bytes, end);
-        uint64_t l1_index = qcow2_l1_index(s, guest_offset);
         uint64_t *slice;
         unsigned int index;
 
-        /* What has no L2 table reads as zeroes already. */
-        if (l1_index < s->l1_size && (s->l1_table[l1_index] & QCOW2_L1_OFFSET_MASK)) {
+        if (!(flags & QCOW2_ZERO_ONLY_ALLOCATED) || has_l2_table(s, guest_offset)) {
             ret = qcow2_l2_get_for_write(bs, guest_offset, &slice, &index);
             if (ret == 0) {
                 ret = zero_entries(s, slice, index, (next - guest_offset) >> s->cluster_bits,
-                                   may_unmap, freed);
+                                   flags, freed);
                 qcow2_cache_put(s->l2_cache, slice);
             }
         }

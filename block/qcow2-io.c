@@ -276,7 +276,8 @@ int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, in
                    : ret;
     }
     qemu_co_mutex_lock(&s->lock);
-    ret = qcow2_zero_clusters(bs, offset, bytes, flags & BDRV_REQ_MAY_UNMAP);
+    ret = qcow2_zero_clusters(bs, offset, bytes,
+                              flags & BDRV_REQ_MAY_UNMAP ? QCOW2_ZERO_UNMAP : 0);
     qemu_co_mutex_unlock(&s->lock);
     return ret;
 }
@@ -294,8 +295,11 @@ int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t
         return s->zoned ? 0 : -ENOTSUP;
     }
     qemu_co_mutex_lock(&s->lock);
-    if (s->options.discard_no_unref && s->qcow_version >= 3) {
-        ret = qcow2_zero_clusters(bs, offset, bytes, false);
+    if (s->qcow_version >= 3) {
+        /* Zeroes, not a hole: what is behind the image must not show again. */
+        ret = qcow2_zero_clusters(bs, offset, bytes,
+                                  QCOW2_ZERO_ONLY_ALLOCATED |
+                                      (s->options.discard_no_unref ? 0 : QCOW2_ZERO_UNMAP));
     } else {
         ret = qcow2_discard_clusters(bs, offset, bytes, QCOW2_DISCARD_REQUEST);
     }
@@ -325,7 +329,10 @@ int coroutine_fn qcow2_co_block_status(BlockDriverState *bs, int64_t offset, int
     }
     switch (type) {
     case QCOW2_CLUSTER_UNALLOCATED:
-        return 0;
+        /* A sequential zone says itself what is in it. */
+        return s->zoned && qcow2_zoned_check_random_access(bs, offset, 1) == -ENOTSUP
+                   ? BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED
+                   : 0;
     case QCOW2_CLUSTER_ZERO_PLAIN:
         return BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED;
     case QCOW2_CLUSTER_ZERO_ALLOC:

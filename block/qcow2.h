@@ -652,12 +652,17 @@ int coroutine_fn qcow2_alloc_finish(BlockDriverState *bs, Qcow2Alloc *alloc, int
  * Both wait for allocating writes in flight in the range.
  */
 
+enum {
+    QCOW2_ZERO_UNMAP = 1 << 0,          /* host clusters are given back, otherwise kept */
+    QCOW2_ZERO_ONLY_ALLOCATED = 1 << 1, /* what is unallocated stays so */
+};
+
 /*
- * Make the range read as zeroes.  @may_unmap: host clusters are given back, otherwise kept.
+ * Make the range read as zeroes.  @flags: QCOW2_ZERO_*.
  * 0, -ENOTSUP (v2 image; compressed clusters), -EIO (damage, signalled), or -errno.
  */
 int coroutine_fn qcow2_zero_clusters(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
-                                     bool may_unmap);
+                                     unsigned int flags);
 /* Make the range unallocated and free its clusters later.  Errors as above. */
 int coroutine_fn qcow2_discard_clusters(BlockDriverState *bs, int64_t guest_offset, int64_t bytes,
                                         Qcow2DiscardType type);
