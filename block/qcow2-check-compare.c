@@ -4,8 +4,8 @@
  *
  * Refcounts are read block by block from the file, whose blocks are all up to date when a check
  * begins.  Where there is no block, all refcounts are 0; then only clusters that somebody uses
- * matter, which are found in the map, so that the time follows from the image's content and not from the length that
- * its file claims.
+ * matter, which are found in the map, so that the time follows from the image's content and not
+ * from the length that its file claims.
  */
 #include "qemu/osdep.h"
 
