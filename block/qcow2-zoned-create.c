@@ -43,8 +43,10 @@ static void zoned_geometry_from_options(const BlockdevZoneOptions *zone, int64_t
     geometry->max_open_zones =
         zone->has_max_open_zones ? zone->max_open_zones : geometry->max_active_zones;
     if (!zone->has_max_append_bytes) {
-        geometry->max_append_bytes = MIN(ZONE_APPEND_DEFAULT, geometry->zone_capacity / 2) &
-                                     ~(ZONE_WRITE_GRANULARITY - 1);
+        /* Never 0, which would mean that the device has no append. */
+        geometry->max_append_bytes = MAX(MIN(ZONE_APPEND_DEFAULT, geometry->zone_capacity / 2) &
+                                             ~(ZONE_WRITE_GRANULARITY - 1),
+                                         ZONE_WRITE_GRANULARITY);
     } else {
         geometry->max_append_bytes = MIN(zone->max_append_bytes, (uint64_t)UINT32_MAX);
     }
