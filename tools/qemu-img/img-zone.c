@@ -239,12 +239,16 @@ static int zone_report_chunk(BlockBackend *blk, const ZoneArgs *args, int64_t of
 static int zone_report(BlockBackend *blk, const ZoneArgs *args)
 {
     const BlockLimits *limits = bdrv_limits(blk_bs(blk));
-    int64_t left = limits->nr_zones - args->offset / limits->zone_size;
+    int64_t left = (int64_t)limits->nr_zones - args->offset / limits->zone_size;
     int64_t offset = args->offset;
     ZoneLengthText length = {0}, capacity = {0};
     bool is_first = true;
     int ret = 0;
 
+    if (left <= 0) {
+        error_report("Offset %" PRId64 " is past the end of the image", args->offset);
+        return 1;
+    }
     if (args->count) {
         left = MIN(left, args->count);
     }
