@@ -889,10 +889,7 @@ static void write_and_read_back(Fixture *f, AioEngine engine)
 {
     FileTest test;
 
-    if (!aio_engine_for_file(f->ctx, engine, true, NULL)) {
-        g_test_skip("this loop has no such engine");
-        return;
-    }
+    g_assert_true(aio_engine_for_file(f->ctx, engine, true, NULL));
     file_test_open(&test, engine);
     for (int pass = 0; pass < 2; pass++) {
         test.is_reading = pass;
@@ -947,6 +944,7 @@ typedef void TestFunc(Fixture *f, gconstpointer kind);
 static const struct {
     const char *promise;
     TestFunc *run;
+    bool needs_io_uring; /* on that loop only */
 } tests[] = {
     {"turn/a-new-context-is-current", test_new_context_is_current},
     {"turn/an-unknown-backend-is-refused", test_unknown_backend_is_refused},
@@ -985,7 +983,7 @@ static const struct {
      test_engines_that_do_not_work_are_refused_with_a_reason},
     {"file/ten-thousand-requests-by-threads", test_ten_thousand_requests_by_threads},
     {"file/ten-thousand-requests-by-native-aio", test_ten_thousand_requests_by_native_aio},
-    {"file/ten-thousand-requests-by-io_uring", test_ten_thousand_requests_by_io_uring},
+    {"file/ten-thousand-requests-by-io_uring", test_ten_thousand_requests_by_io_uring, true},
 };
 
 static void skip_for_want_of_io_uring(void)
@@ -1014,6 +1012,9 @@ int main(int argc, char **argv)
         for (unsigned int i = 0; i < ARRAY_SIZE(tests); i++) {
             g_autofree char *path = g_strdup_printf("/%s/%s", kinds[k], tests[i].promise);
 
+            if (tests[i].needs_io_uring && strcmp(kinds[k], "io_uring") != 0) {
+                continue;
+            }
             g_test_add(path, Fixture, kinds[k], set_up, tests[i].run, tear_down);
         }
     }
