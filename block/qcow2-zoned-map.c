@@ -18,18 +18,23 @@
 #include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
 
-/* How far ahead of a write clusters are mapped, and how much the reserve takes at once. */
+/* How far ahead of a write clusters are mapped. */
 #define ZONE_RUN_BYTES (8 * MiB)
+/* How much the reserve takes at once: the first time, and at most; it doubles in between. */
+#define ZONE_RESERVE_FIRST_BYTES (2 * ZONE_RUN_BYTES)
 #define ZONE_RESERVE_BYTES (256 * MiB)
 /* With small clusters the reserve is smaller, so that its refcounts stay few. */
 #define ZONE_RESERVE_MAX_CLUSTERS 4096
 
 /* ---- the reserve ---- */
 
+/* The size of the next one. */
 static int64_t zone_reserve_bytes(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
-    int64_t bytes = MIN(ZONE_RESERVE_BYTES, ZONE_RESERVE_MAX_CLUSTERS * s->cluster_size);
+    int64_t grown = MAX(2 * s->zoned->reserve.taken_bytes, ZONE_RESERVE_FIRST_BYTES);
+    int64_t bytes =
+        MIN(MIN(ZONE_RESERVE_BYTES, grown), ZONE_RESERVE_MAX_CLUSTERS * s->cluster_size);
 
     return MAX(s->cluster_size, ROUND_UP(MIN(bytes, bs->total_bytes / 16), s->cluster_size));
 }
@@ -75,6 +80,7 @@ static int coroutine_fn zone_reserve_allocate(BlockDriverState *bs, Qcow2HostRan
         return ret;
     }
     *range = (Qcow2HostRange){.offset = offset, .bytes = bytes};
+    s->zoned->reserve.taken_bytes = bytes;
     return 0;
 }
 
@@ -139,7 +145,7 @@ static int coroutine_fn zone_reserve_take(BlockDriverState *bs, int64_t wanted,
     reserve->ready.offset += range->bytes;
     reserve->ready.bytes -= range->bytes;
     if (reserve->next.bytes == 0 && !reserve->is_refilling &&
-        reserve->ready.bytes < zone_reserve_bytes(bs) / 2) {
+        reserve->ready.bytes < reserve->taken_bytes / 2) {
         zone_background_start(bs, zone_reserve_refill_entry);
     }
     return 0;
@@ -180,6 +186,7 @@ static int coroutine_fn zone_map_new(BlockDriverState *bs, int64_t guest, int64_
     BDRVQcow2State *s = bs->opaque;
     int ret = zone_reserve_take(bs, bytes, range);
 
+    g_hash_table_add(s->zoned->mapped_ahead, GUINT_TO_POINTER(zones_index(s->zoned->zones, guest)));
     if (ret == 0 && offset > guest) {
         ret = bdrv_co_pwrite_zeroes(bs->file, range->offset, offset - guest, 0);
     }
@@ -346,6 +353,29 @@ int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t 
         z->is_freeing = true;
         zone_background_start(bs, zone_free_entry);
     }
+    return ret;
+}
+
+int coroutine_fn qcow2_zone_unmap_ahead(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+    Qcow2Zoned *z = s->zoned;
+    GHashTableIter iter;
+    gpointer key;
+    int ret = 0;
+
+    g_hash_table_iter_init(&iter, z->mapped_ahead);
+    while (ret == 0 && g_hash_table_iter_next(&iter, &key, NULL)) {
+        uint32_t index = GPOINTER_TO_UINT(key);
+        BlockZoneState state = zones_state(z->zones, index);
+        int64_t end = zones_start(z->zones, index) + zones_capacity(z->zones, index);
+
+        if (state == BLK_ZS_CLOSED || state == BLK_ZS_EMPTY) {
+            ret = qcow2_zone_unmap(bs, ROUND_UP(zones_wp(z->zones, index), s->cluster_size),
+                                   ROUND_UP(end, s->cluster_size));
+        }
+    }
+    g_hash_table_remove_all(z->mapped_ahead);
     return ret;
 }
 

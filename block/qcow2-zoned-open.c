@@ -176,6 +176,7 @@ static void zoned_free(BDRVQcow2State *s)
     zone_commit_free(z->commit);
     zones_free(z->zones);
     g_array_free(z->unlinked, true);
+    g_hash_table_destroy(z->mapped_ahead);
     g_free(z);
     s->zoned = NULL;
 }
@@ -218,6 +219,7 @@ int coroutine_fn qcow2_zoned_open(BlockDriverState *bs, int flags, Error **errp)
     qemu_co_queue_init(&z->waiters);
     qemu_co_queue_init(&z->reserve.refilled);
     qemu_co_queue_init(&z->background_done);
+    z->mapped_ahead = g_hash_table_new(NULL, NULL);
     z->unlinked = g_array_new(false, false, sizeof(Qcow2HostRange));
     z->zones = zones_new(&geometry, sizeof(ZoneRun), errp);
     ret = z->zones ? zoned_open_table(bs, flags, errp) : -ENOMEM;
@@ -247,16 +249,24 @@ static void zoned_close_open_zones(Qcow2Zoned *z)
     }
 }
 
+static void coroutine_fn zoned_wait_for_background(Qcow2Zoned *z)
+{
+    while (z->background) {
+        qemu_co_queue_wait(&z->background_done, NULL);
+    }
+}
+
 int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
     Qcow2Zoned *z = s->zoned;
     int ret;
 
-    while (z->background) {
-        qemu_co_queue_wait(&z->background_done, NULL);
-    }
+    zoned_wait_for_background(z);
     zoned_close_open_zones(z);
+    /* Space only: what cannot be unmapped now is used when the zone is written again. */
+    qcow2_zone_unmap_ahead(bs);
+    zoned_wait_for_background(z);
     qcow2_zone_release_reserve(bs);
     ret = zone_commit_flush(bs);
     zone_live_stop(bs, ret == 0);
@@ -283,9 +293,7 @@ void coroutine_fn qcow2_zoned_close(BlockDriverState *bs)
     if (!z) {
         return;
     }
-    while (z->background) {
-        qemu_co_queue_wait(&z->background_done, NULL);
-    }
+    zoned_wait_for_background(z);
     if (!bs->drv) {
         zone_live_stop(bs, false);
     } else if (!bs->read_only && !(bs->open_flags & BDRV_O_CHECK)) {

@@ -58,6 +58,7 @@ typedef struct ZoneRun {
 typedef struct ZoneReserve {
     Qcow2HostRange ready;
     Qcow2HostRange next; /* follows when @ready is used up */
+    int64_t taken_bytes; /* the size of the last one taken */
     bool is_refilling;
     CoQueue refilled;
 } ZoneReserve;
@@ -77,6 +78,7 @@ typedef struct Qcow2Zoned {
     ZoneReserve reserve;
     /* 0, or why zones cannot be written after a reopen: a negative errno */
     int session_error;
+    GHashTable *mapped_ahead;  /* set of zones (index) that got a run in this session */
     GArray *unlinked;          /* of Qcow2HostRange: clusters that no L2 entry in memory points to */
     bool is_freeing;           /* a coroutine is about to give freed clusters back */
     unsigned int background;   /* coroutines at work of their own accord; close waits for them */
@@ -185,6 +187,8 @@ int coroutine_fn qcow2_zone_map_write(BlockDriverState *bs, ZoneRun *run, int64_
  * out of the file, the removal made stable, and the clusters freed, in this order.
  */
 int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t end);
+/* Unmap what was mapped ahead of the write pointers of zones that are not open. */
+int coroutine_fn qcow2_zone_unmap_ahead(BlockDriverState *bs);
 /* Make what is above @wp in its cluster zero, and unmap the clusters behind it up to @end. */
 int coroutine_fn qcow2_zone_trim(BlockDriverState *bs, int64_t wp, int64_t end);
 /* Give the reserve back. */
