@@ -88,11 +88,13 @@ class Geometry:
             return size - step
         return sectors(min(size + step, self.max_size))
 
-    def growth_mode(self, rng, old, new, can_fill):
+    def growth_mode(self, rng, old, new, is_stock):
         """
-        What may be allocated at once when the disk gets from @old to @new bytes; @can_fill is
-        whether the program can write the zeroes of `full`.
+        What may be allocated at once when the disk gets from @old to @new bytes.
+
+        Stock programs cannot reserve space where free clusters end the file, cannot fill it with
+        direct I/O, and show old bytes in clusters that were in use before.
         """
-        if new < old or new - old > max(2 * MIB, 4 * self.cluster_size) or rng.random() < 0.5:
+        if is_stock or new <= old or new - old > max(2 * MIB, 4 * self.cluster_size) or rng.random() < 0.5:
             return 'off'
-        return rng.choice(['metadata', 'falloc'] + ['full'] * can_fill)
+        return rng.choice(['metadata', 'falloc', 'full'])

@@ -59,7 +59,7 @@ class PlainImage:
 
     def script_session(self, side):
         cache = self.rng.choice(self.caches)
-        script = Script(self.case, self.mirror, self.geometry, side, cache in CACHES_DIRECT)
+        script = Script(self.case, self.mirror, self.geometry, side)
         options = self.open_options(side, cache)
         if self.rng.random() < 0.1:
             script.discards = False
@@ -70,7 +70,7 @@ class PlainImage:
     def resize_session(self, side):
         old = self.mirror.size
         new = self.geometry.other_size(self.rng, old)
-        mode = self.geometry.growth_mode(self.rng, old, new, True)
+        mode = self.geometry.growth_mode(self.rng, old, new, side is self.case.stock)
         self.case.run(side.img, 'resize', '-q', '-f', 'qcow2', '--preallocation', mode,
                       *(['--shrink'] if new < old else []), self.image, str(new))
         self.mirror.resize(new)

@@ -21,15 +21,13 @@ def log_uniform(rng, lowest, highest):
 class Script:
     """Commands for one qemu-io on an image with the content of @mirror."""
 
-    def __init__(self, case, mirror, geometry, side, direct_io=False):
+    def __init__(self, case, mirror, geometry, side):
         self.case = case
         self.rng = case.rng
         self.mirror = mirror
         self.geometry = geometry
-        self.side = side
+        self.is_stock = side is case.stock
         self.discards = True
-        # Stock programs write the zeroes of a full preallocation without regard to alignment.
-        self.can_fill = side is case.ours or not direct_io
         self.commands = []
         self.budget = 6 * MIB
 
@@ -114,15 +112,21 @@ class Script:
             self.commands.append(f'read -P {value} {offset} {length}')
 
     def in_flight(self):
-        """Several requests at a time, side by side: they share clusters, but not bytes."""
+        """
+        Several requests at a time, side by side: they share clusters, but not bytes.
+
+        No zeroes from stock programs: they free or link the wrong cluster where those meet data
+        on its way to the same cluster.
+        """
         offset, length = self.affordable_place()
         if length < 8:
             return
         cuts = sorted({self.rng.randrange(length) for _ in range(self.rng.randrange(2, 14))})
         ranges = [(offset + a, b - a) for a, b in zip(cuts, cuts[1:])]
         self.rng.shuffle(ranges)
+        kinds = ['write'] * 3 + ['read'] + ([] if self.is_stock else ['zero', 'unmap'])
         for start, count in ranges:
-            kind = self.rng.choice(['write', 'write', 'write', 'zero', 'unmap', 'read'])
+            kind = self.rng.choice(kinds)
             if kind == 'write':
                 value = self.value()
                 self.commands.append(f'aio_write -P {value} {start} {self.vector(count)}')
@@ -145,7 +149,7 @@ class Script:
     def truncate(self):
         """Change the length of the disk, one time in three to a shorter one."""
         old, new = self.mirror.size, self.geometry.other_size(self.rng, self.mirror.size)
-        mode = self.geometry.growth_mode(self.rng, old, new, self.can_fill)
+        mode = self.geometry.growth_mode(self.rng, old, new, self.is_stock)
         self.commands.append(f'truncate -m {mode} {new}')
         self.mirror.resize(new)
         self.clear_tail(old)
@@ -156,7 +160,7 @@ class Script:
         they show again what was there before the disk was shrunk.
         """
         end = min(old + -old % self.geometry.cluster_size, self.mirror.size)
-        if self.side is self.case.stock and end > old:
+        if self.is_stock and end > old:
             self.commands.append(f'write -z {old} {end - old}')
 
     def add(self, count, resizes=True):
