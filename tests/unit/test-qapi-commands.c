@@ -227,17 +227,16 @@ static void test_introspection(void)
     json_decref(entities);
 }
 
-/* The answer is checked against the schema's own types on its way. */
+/* The answer is made of the schema's own types. */
 static void test_query_schema(void)
 {
-    json_t *request = parse("{'execute': 'query-qmp-schema'}");
-    json_t *response = qmp_dispatch(&qmp_commands, request);
-    json_t *entities = json_object_get(response, "return");
+    g_autoptr(SchemaInfoList) schema = qmp_query_qmp_schema(&error_abort);
+    size_t nr_entities = 0;
 
-    g_assert_cmpuint(json_array_size(entities), >, 20);
-    check_names_are_unique(entities);
-    json_decref(response);
-    json_decref(request);
+    for (SchemaInfoList *entity = schema; entity; entity = entity->next) {
+        nr_entities++;
+    }
+    g_assert_cmpuint(nr_entities, >, 20);
 }
 
 static void test_block_options(void)
