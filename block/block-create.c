@@ -86,6 +86,7 @@ typedef struct ImagePlan {
     BlockDriver *drv;
     BlockDriver *protocol;
     const BdrvCreateWord *words;
+    uint64_t size;       /* of the disk: what was asked for, in whole sectors */
     json_t *given;       /* words as the user gave them, flat, aliases resolved; owned */
     json_t *options;     /* members for the format, without `file`; owned */
     json_t *file_options; /* members for the protocol; owned */
@@ -152,7 +153,10 @@ static bool take_word(ImagePlan *plan, const char *spelling, const json_t *value
     g_autofree char *text = NULL;
 
     if (!word) {
-        error_setg(errp, "Invalid parameter '%s'", spelling);
+        error_setg(errp,
+                   g_str_has_prefix(spelling, "encrypt") ? "Encryption is not supported ('%s')"
+                                                         : "Invalid parameter '%s'",
+                   spelling);
         return false;
     }
     if (!json_is_string(value)) {
@@ -191,7 +195,7 @@ static bool take_words(ImagePlan *plan, const char *prefix, json_t *tree, Error 
     return true;
 }
 
-/* Put the size, from the command line or the words, among the words: whole sectors, in bytes. */
+/* Put the size, from the command line or the words, among the words, in bytes. */
 static bool take_size(ImagePlan *plan, int64_t size_bytes, Error **errp)
 {
     const char *given = json_string_value(json_object_get(plan->given, "size"));
@@ -214,7 +218,8 @@ static bool take_size(ImagePlan *plan, int64_t size_bytes, Error **errp)
                    plan->drv->format_name, size);
         return false;
     }
-    text = g_strdup_printf("%" PRIu64, (uint64_t)ROUND_UP(size, (uint64_t)BDRV_SECTOR_SIZE));
+    plan->size = ROUND_UP(size, (uint64_t)BDRV_SECTOR_SIZE);
+    text = g_strdup_printf("%" PRIu64, size);
     json_object_set_new(plan->given, "size", json_string(text));
     return true;
 }
@@ -273,6 +278,7 @@ static void build_trees(ImagePlan *plan)
                        word->map_value ? word->map_value(value) : value);
         }
     }
+    json_object_set_new(plan->options, "size", json_sprintf("%" PRIu64, plan->size));
 }
 
 /* The typed options of the image on the node named @file. */
