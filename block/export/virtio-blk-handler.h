@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtio-blk device (virtio 1.3, section 5.2) without a transport.
+ *
+ * The handler is the device: features, configuration space, and what a request does to the node.
+ * A VirtIOBlkQueue is one of its request queues: it takes requests from a VirtQueue, runs each in a
+ * coroutine, and answers.  Every transport (vhost-user, ...) uses these two.
+ *
+ * A host-managed zoned node becomes a host-managed zoned disk.  All of it runs in the context of
+ * the backend.
+ */
+#ifndef BLOCK_EXPORT_VIRTIO_BLK_HANDLER_H
+#define BLOCK_EXPORT_VIRTIO_BLK_HANDLER_H
+
+#include "block/block-backend.h"
+#include "virtqueue.h"
+
+#define VIRTIO_BLK_CONFIG_BYTES 96
+#define VIRTIO_BLK_MAX_QUEUES 64
+
+typedef struct VirtIOBlkHandler VirtIOBlkHandler;
+typedef struct VirtIOBlkQueue VirtIOBlkQueue;
+
+typedef struct VirtIOBlkOptions {
+    BlockBackend *blk;           /* stays the caller's, and outlives the handler */
+    const char *serial;          /* the first 20 bytes are what a guest can read */
+    bool is_writable;
+    bool is_writethrough;        /* writes are durable when they are answered */
+    uint64_t logical_block_size; /* bytes; 0: what fits the node */
+    unsigned int num_queues;
+} VirtIOBlkOptions;
+
+/* ---- the device ---- */
+
+/* NULL with @errp set where an option is impossible. */
+VirtIOBlkHandler *virtio_blk_handler_new(const VirtIOBlkOptions *options, Error **errp);
+void virtio_blk_handler_free(VirtIOBlkHandler *handler);
+
+/* What is offered: bits of the device, the ring and virtio 1. */
+uint64_t virtio_blk_handler_features(const VirtIOBlkHandler *handler);
+
+/*
+ * What the driver has chosen.  False with @errp set, and nothing changed, where it is more than
+ * what was offered, or leaves out what the disk cannot be used without (VERSION_1; ZONED on a zoned
+ * disk).  Without FLUSH every write is made durable.  Nothing is in flight.
+ */
+bool virtio_blk_handler_set_features(VirtIOBlkHandler *handler, uint64_t features, Error **errp);
+/* As before any driver came. */
+void virtio_blk_handler_reset(VirtIOBlkHandler *handler);
+
+/* The configuration space; 96 bytes, little endian. */
+const uint8_t *virtio_blk_handler_config(const VirtIOBlkHandler *handler);
+
+/* ---- its queues ---- */
+
+/* What a queue tells its transport. */
+typedef struct VirtIOBlkQueueOps {
+    void (*notify)(void *opaque);                     /* interrupt the driver */
+    void (*broken)(void *opaque, const char *reason); /* once, see virtqueue_broken() */
+} VirtIOBlkQueueOps;
+
+/* It does nothing before its VirtQueue is started and fetching is on. */
+VirtIOBlkQueue *virtio_blk_queue_new(VirtIOBlkHandler *handler, VirtQueueMemory memory,
+                                     const VirtIOBlkQueueOps *ops, void *opaque);
+/* Nothing is in flight. */
+void virtio_blk_queue_free(VirtIOBlkQueue *queue);
+
+VirtQueue *virtio_blk_queue_vq(VirtIOBlkQueue *queue);
+
+/* Whether requests are taken; turning it on takes those that wait.  Off at first. */
+void virtio_blk_queue_set_fetching(VirtIOBlkQueue *queue, bool is_fetching);
+
+/* Take and start what the driver has added, unless fetching is off: what a notification means.
+ * From outside coroutines. */
+void virtio_blk_queue_run(VirtIOBlkQueue *queue);
+
+/* Wait until all that was taken has been answered visibly; fetching is off. */
+void coroutine_fn virtio_blk_queue_drain(VirtIOBlkQueue *queue);
+
+#endif
