@@ -216,17 +216,24 @@ static bool prepare_node(BlockDriverState *bs, NodeSpec *spec, Error **errp)
 
 static bool call_driver_open(BlockDriverState *bs, const BlockdevOptions *typed, Error **errp)
 {
+    const BlockDriver *drv = bs->drv;
     Error *local_err = NULL;
-    int ret = bs->drv->bdrv_open(bs, typed, bs->open_flags, &local_err);
+    int ret = drv->bdrv_open(bs, typed, bs->open_flags, &local_err);
 
     if (ret < 0) {
         if (!local_err) {
             error_setg_errno(&local_err, -ret, "Could not open the image as '%s'",
-                             bs->drv->format_name);
+                             drv->format_name);
         }
         /* The driver has cleaned up after itself: it is not to be closed again. */
         bs->drv = NULL;
+        bs->unusable_drv = NULL;
         error_propagate(errp, local_err);
+        return false;
+    }
+    if (!bs->drv) {
+        error_setg(errp, "The image was found to be damaged while it was opened as '%s'",
+                   drv->format_name);
         return false;
     }
     assert(bs->total_bytes >= 0 && bs->total_bytes <= BDRV_MAX_LENGTH);
