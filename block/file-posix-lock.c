@@ -16,6 +16,10 @@
 
 #include "block/file-posix.h"
 
+/* How often, and how long apart, locks are asked for before somebody else is said to have them. */
+#define LOCK_ATTEMPTS 10
+#define LOCK_INTERVAL_US 20000
+
 #define PERM_BYTE 100
 #define UNSHARED_BYTE 200
 #define NR_PERMS 4
@@ -114,6 +118,36 @@ static int take_locks(FileLocks *locks, int fd, const char *filename, uint64_t n
     return check_bytes(fd, PERM_BYTE, new_unshared, "shared ", filename, errp);
 }
 
+static void let_go(int fd, uint64_t perm, uint64_t unshared)
+{
+    set_bytes(fd, PERM_BYTE, perm, F_UNLCK);
+    set_bytes(fd, UNSHARED_BYTE, unshared, F_UNLCK);
+}
+
+/*
+ * take_locks(), and again for a while where somebody else has them: after a program with an
+ * io_uring was killed the kernel needs some time until it has let go of the file.
+ */
+static int take_locks_patiently(FileLocks *locks, int fd, const char *filename, uint64_t new_perm,
+                                uint64_t new_unshared, Error **errp)
+{
+    for (int attempt = 1;; attempt++) {
+        Error *local_err = NULL;
+        int ret = take_locks(locks, fd, filename, new_perm, new_unshared, &local_err);
+
+        if (ret == 0) {
+            return 0;
+        }
+        let_go(fd, new_perm, new_unshared);
+        if (ret != -EAGAIN || attempt == LOCK_ATTEMPTS) {
+            error_propagate(errp, local_err);
+            return ret;
+        }
+        error_free(local_err);
+        g_usleep(LOCK_INTERVAL_US);
+    }
+}
+
 int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm, uint64_t shared,
                    Error **errp)
 {
@@ -125,14 +159,11 @@ int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm
     if (!locks->is_enabled) {
         return 0;
     }
-    ret = take_locks(locks, fd, filename, new_perm, new_unshared, errp);
+    ret = take_locks_patiently(locks, fd, filename, new_perm, new_unshared, errp);
     if (ret < 0) {
-        set_bytes(fd, PERM_BYTE, new_perm, F_UNLCK);
-        set_bytes(fd, UNSHARED_BYTE, new_unshared, F_UNLCK);
         return ret;
     }
-    set_bytes(fd, PERM_BYTE, locks->perm & ~perm, F_UNLCK);
-    set_bytes(fd, UNSHARED_BYTE, locks->unshared & ~unshared, F_UNLCK);
+    let_go(fd, locks->perm & ~perm, locks->unshared & ~unshared);
     locks->perm = perm;
     locks->unshared = unshared;
     return 0;
@@ -140,8 +171,7 @@ int file_locks_set(FileLocks *locks, int fd, const char *filename, uint64_t perm
 
 void file_locks_release(const FileLocks *locks, int fd)
 {
-    set_bytes(fd, PERM_BYTE, locks->perm, F_UNLCK);
-    set_bytes(fd, UNSHARED_BYTE, locks->unshared, F_UNLCK);
+    let_go(fd, locks->perm, locks->unshared);
 }
 
 int file_locks_move(const FileLocks *locks, int new_fd, Error **errp)
