@@ -95,6 +95,7 @@ class Geometry:
         Stock programs cannot reserve space where free clusters end the file, cannot fill it with
         direct I/O, and show old bytes in clusters that were in use before.
         """
-        if is_stock or new <= old or new - old > max(2 * MIB, 4 * self.cluster_size) or rng.random() < 0.5:
+        too_much = new - old > max(2 * MIB, 4 * self.cluster_size)
+        if is_stock or new <= old or too_much or rng.random() < 0.5:
             return 'off'
         return rng.choice(['metadata', 'falloc', 'full'])

@@ -76,17 +76,22 @@ def run_and_kill(case, cache, stream):
     with open(case.path('script'), 'w', encoding='ascii') as file:
         file.write(stream.text())
     argv = [case.ours.io, '-t', cache, '-f', 'qcow2', IMAGE]
-    # Short times are as likely as long ones: much happens when an image is opened.
-    seconds = log_uniform(case.rng, 1, 400) / 1000
-    case.record.append(f'timeout -s KILL {seconds} {" ".join(argv)} <script >log')
-    with open(case.path('script'), 'rb') as script, open(case.path('log'), 'wb') as log:
-        with subprocess.Popen(argv, cwd=case.folder, stdin=script, stdout=log,
-                              stderr=subprocess.STDOUT) as process:
-            time.sleep(seconds)
-            process.kill()
+    reports = case.rng.randrange(len(stream.writes))
+    pause = case.rng.choice([0, 0, log_uniform(case.rng, 1, 20000) / 1e6])
+    case.record.append(f'{" ".join(argv)} <script, killed {pause} s after {reports} reports')
+    output = b''
+    with open(case.path('script'), 'rb') as script, \
+            subprocess.Popen(argv, cwd=case.folder, stdin=script, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT) as process:
+        for line in process.stdout if reports else ():
+            output += line
+            reports -= bool(WROTE.search(line))
+            if not reports:
+                break
+        time.sleep(pause)
+        process.kill()
+        output += process.stdout.read()
     wait_until_unlocked(case.path(IMAGE))
-    with open(case.path('log'), 'rb') as log:
-        output = log.read()
     if b'fail' in output or b'rror' in output:
         raise Failure(f'not only killed: {output[-2000:].decode(errors="replace")}')
     return len(WROTE.findall(output))
