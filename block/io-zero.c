@@ -90,6 +90,21 @@ static int coroutine_fn zero_range(BlockDriverState *bs, int64_t offset, int64_t
     return ret;
 }
 
+/*
+ * Of a host-managed device the conventional zones, its first ones, can be zeroed and discarded.  It
+ * is checked before a request is cut into pieces, so that a refused one changes nothing.
+ * 0, -ENOTSUP for a sequential zone, -ZONE_ERR_PAST_CAPACITY where the range runs into one.
+ */
+static int check_zones(const BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    int64_t end_of_conventional = bs->bl.nr_conventional_zones * bs->bl.zone_size;
+
+    if (bs->bl.zoned != BLK_Z_HM || bytes == 0 || offset + bytes <= end_of_conventional) {
+        return 0;
+    }
+    return offset < end_of_conventional ? -ZONE_ERR_PAST_CAPACITY : -ENOTSUP;
+}
+
 int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t bytes,
                                        BdrvRequestFlags flags)
 {
@@ -98,6 +113,9 @@ int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t
     BdrvTrackedRequest req;
     int ret = io_check_change(bs, offset, bytes);
 
+    if (ret == 0) {
+        ret = check_zones(bs, offset, bytes);
+    }
     if (ret < 0 || bytes == 0) {
         return ret;
     }
@@ -152,6 +170,9 @@ int coroutine_fn bdrv_co_pdiscard(BdrvChild *child, int64_t offset, int64_t byte
     int64_t first, last;
     int ret = io_check_change(bs, offset, bytes);
 
+    if (ret == 0) {
+        ret = check_zones(bs, offset, bytes);
+    }
     if (ret < 0) {
         return ret;
     }
