@@ -30,7 +30,7 @@ typedef struct Command {
 typedef struct Pair {
     ZonesGeometry geometry;
     BdrvZones *real;
-    ZoneModel *model;
+    ModelZones *model;
     GPtrArray *flights;  /* Flight */
     GArray *commands;    /* Command, each holding its range */
     unsigned int fail_percent;
@@ -372,7 +372,7 @@ static void drain(Pair *pair)
 static void op_restart(Pair *pair)
 {
     BdrvZones *real;
-    ZoneModel *model;
+    ModelZones *model;
     unsigned int i;
 
     drain(pair);

@@ -13,9 +13,9 @@
     FOR_EACH_ZONE(model, zone)                                                                     \
         if (zone->start >= (offset) && zone->start < (offset) + (len))
 
-ZoneModel *model_new(const ZonesGeometry *geometry)
+ModelZones *model_new(const ZonesGeometry *geometry)
 {
-    ZoneModel *model = g_new0(ZoneModel, 1);
+    ModelZones *model = g_new0(ModelZones, 1);
     GArray *zones = g_array_new(false, true, sizeof(ModelZone));
     int64_t start;
 
@@ -38,7 +38,7 @@ ZoneModel *model_new(const ZonesGeometry *geometry)
     return model;
 }
 
-void model_free(ZoneModel *model)
+void model_free(ModelZones *model)
 {
     FOR_EACH_ZONE(model, zone) {
         g_ptr_array_free(zone->writes, true);
@@ -55,7 +55,7 @@ static BlockZoneState resting_state(const ModelZone *zone)
     return zone->wp >= zone->start + zone->capacity ? BLK_ZS_FULL : BLK_ZS_CLOSED;
 }
 
-int model_load_wp(ZoneModel *model, unsigned int index, int64_t wp)
+int model_load_wp(ModelZones *model, unsigned int index, int64_t wp)
 {
     ModelZone *zone = &model->zones[index];
 
@@ -70,7 +70,7 @@ int model_load_wp(ZoneModel *model, unsigned int index, int64_t wp)
 
 /* ---- looking ---- */
 
-ModelZone *model_zone_at(ZoneModel *model, int64_t offset)
+ModelZone *model_zone_at(ModelZones *model, int64_t offset)
 {
     FOR_EACH_ZONE(model, zone) {
         if (offset >= zone->start && offset < zone->start + zone->length) {
@@ -113,7 +113,7 @@ void model_describe(const ModelZone *zone, BlockZoneDescriptor *descriptor)
     descriptor->wp = model_state(zone) >= BLK_ZS_RDONLY ? zone->start + zone->length : zone->wp;
 }
 
-static unsigned int count_state(const ZoneModel *model, BlockZoneState state)
+static unsigned int count_state(const ModelZones *model, BlockZoneState state)
 {
     unsigned int n = 0;
 
@@ -130,17 +130,17 @@ static bool is_open(const ModelZone *zone)
     return model_state(zone) == BLK_ZS_IOPEN || model_state(zone) == BLK_ZS_EOPEN;
 }
 
-static unsigned int count_open(const ZoneModel *model)
+static unsigned int count_open(const ModelZones *model)
 {
     return count_state(model, BLK_ZS_IOPEN) + count_state(model, BLK_ZS_EOPEN);
 }
 
-static unsigned int count_active(const ZoneModel *model)
+static unsigned int count_active(const ModelZones *model)
 {
     return count_open(model) + count_state(model, BLK_ZS_CLOSED);
 }
 
-void model_counts(const ZoneModel *model, ZonesCounts *counts)
+void model_counts(const ModelZones *model, ZonesCounts *counts)
 {
     counts->nr_zones = model->nr_zones;
     counts->empty = count_state(model, BLK_ZS_EMPTY);
@@ -159,7 +159,7 @@ static bool byte_is_data(const ModelZone *zone, int64_t offset)
            (zone->state == BLK_ZS_NOT_WP || zone->is_finished || offset < zone->wp);
 }
 
-int model_read_extent(ZoneModel *model, int64_t offset, int64_t bytes, int64_t *count)
+int model_read_extent(ModelZones *model, int64_t offset, int64_t bytes, int64_t *count)
 {
     ModelZone *zone = model_zone_at(model, offset);
     bool is_data = byte_is_data(zone, offset);
@@ -192,7 +192,7 @@ static void close_zone(ModelZone *zone)
 }
 
 /* Close the implicitly open zone whose last write is the longest ago; false where there is none. */
-static bool evict(ZoneModel *model)
+static bool evict(ModelZones *model)
 {
     ModelZone *victim = NULL;
 
@@ -209,12 +209,12 @@ static bool evict(ZoneModel *model)
     return victim != NULL;
 }
 
-static bool open_slots_are_used_up(const ZoneModel *model)
+static bool open_slots_are_used_up(const ModelZones *model)
 {
     return model->geometry.max_open_zones && count_open(model) >= model->geometry.max_open_zones;
 }
 
-static int open_for_write(ZoneModel *model, ModelZone *zone)
+static int open_for_write(ModelZones *model, ModelZone *zone)
 {
     unsigned int max_active = model->geometry.max_active_zones;
 
@@ -248,7 +248,7 @@ static bool is_settling(const ModelZone *zone)
     return zone->is_broken;
 }
 
-int model_write_begin(ZoneModel *model, ModelWrite *write, int64_t offset, int64_t bytes)
+int model_write_begin(ModelZones *model, ModelWrite *write, int64_t offset, int64_t bytes)
 {
     ModelZone *zone = model_zone_at(model, offset);
     int64_t writable_end = zone->start + zone->capacity;
@@ -282,7 +282,7 @@ int model_write_begin(ZoneModel *model, ModelWrite *write, int64_t offset, int64
     return 0;
 }
 
-int model_append_begin(ZoneModel *model, ModelWrite *write, int64_t zone_start, int64_t bytes)
+int model_append_begin(ModelZones *model, ModelWrite *write, int64_t zone_start, int64_t bytes)
 {
     ModelZone *zone = model_zone_at(model, zone_start);
 
@@ -297,7 +297,7 @@ int model_append_begin(ZoneModel *model, ModelWrite *write, int64_t zone_start, 
                              MIN(model_submitted(zone), zone->start + zone->length - 1), bytes);
 }
 
-void model_write_end(ZoneModel *model, ModelWrite *write, int ret, GPtrArray *answered)
+void model_write_end(ModelZones *model, ModelWrite *write, int ret, GPtrArray *answered)
 {
     ModelZone *zone = model_zone_at(model, write->offset);
 
@@ -332,7 +332,7 @@ void model_write_end(ZoneModel *model, ModelWrite *write, int ret, GPtrArray *an
 
 /* ---- management ---- */
 
-int model_check_range(const ZoneModel *model, int64_t offset, int64_t len)
+int model_check_range(const ModelZones *model, int64_t offset, int64_t len)
 {
     FOR_EACH_ZONE(model, first) {
         if (first->start == offset) {
@@ -346,7 +346,7 @@ int model_check_range(const ZoneModel *model, int64_t offset, int64_t len)
     return -EINVAL;
 }
 
-int model_hold(ZoneModel *model, int64_t offset, int64_t len)
+int model_hold(ModelZones *model, int64_t offset, int64_t len)
 {
     FOR_EACH_ZONE_IN(model, zone, offset, len) {
         if (zone->is_held) {
@@ -359,14 +359,14 @@ int model_hold(ZoneModel *model, int64_t offset, int64_t len)
     return 0;
 }
 
-void model_release(ZoneModel *model, int64_t offset, int64_t len)
+void model_release(ModelZones *model, int64_t offset, int64_t len)
 {
     FOR_EACH_ZONE_IN(model, zone, offset, len) {
         zone->is_held = false;
     }
 }
 
-bool model_is_busy(const ZoneModel *model, int64_t offset, int64_t len)
+bool model_is_busy(const ModelZones *model, int64_t offset, int64_t len)
 {
     FOR_EACH_ZONE_IN(model, zone, offset, len) {
         if (zone->writes->len > 0) {
@@ -399,7 +399,7 @@ static int check_one(const ModelZone *zone, BlockZoneOp op)
 }
 
 /* Imagine every zone of the range open on top of what must stay open, and see whether that fits. */
-static int imagine_open(const ZoneModel *model, int64_t offset, int64_t len)
+static int imagine_open(const ModelZones *model, int64_t offset, int64_t len)
 {
     unsigned int nr_open_after = 0, nr_active_after = 0;
     bool needs_active = false;
@@ -422,7 +422,7 @@ static int imagine_open(const ZoneModel *model, int64_t offset, int64_t len)
     return 0;
 }
 
-int model_mgmt_check(const ZoneModel *model, BlockZoneOp op, int64_t offset, int64_t len)
+int model_mgmt_check(const ModelZones *model, BlockZoneOp op, int64_t offset, int64_t len)
 {
     bool is_reset_all = op == BLK_ZO_RESET && len == model->geometry.device_size;
 
@@ -445,7 +445,7 @@ bool model_mgmt_moves_wp(const ModelZone *zone, BlockZoneOp op)
            (op == BLK_ZO_FINISH && zone->state != BLK_ZS_FULL);
 }
 
-static void apply_open(ZoneModel *model, int64_t offset, int64_t len)
+static void apply_open(ModelZones *model, int64_t offset, int64_t len)
 {
     FOR_EACH_ZONE_IN(model, zone, offset, len) {
         if (zone->state != BLK_ZS_EOPEN) {
@@ -465,7 +465,7 @@ static void apply_open(ZoneModel *model, int64_t offset, int64_t len)
     }
 }
 
-static void apply_one(ZoneModel *model, ModelZone *zone, BlockZoneOp op)
+static void apply_one(ModelZones *model, ModelZone *zone, BlockZoneOp op)
 {
     if (zone->defect || zone->state == BLK_ZS_NOT_WP) {
         return;
@@ -486,7 +486,7 @@ static void apply_one(ZoneModel *model, ModelZone *zone, BlockZoneOp op)
     }
 }
 
-void model_mgmt_apply(ZoneModel *model, BlockZoneOp op, int64_t offset, int64_t len)
+void model_mgmt_apply(ModelZones *model, BlockZoneOp op, int64_t offset, int64_t len)
 {
     if (op == BLK_ZO_OPEN) {
         apply_open(model, offset, len);
@@ -497,7 +497,7 @@ void model_mgmt_apply(ZoneModel *model, BlockZoneOp op, int64_t offset, int64_t 
     }
 }
 
-void model_set_defect(ZoneModel *model, unsigned int index, BlockZoneState state)
+void model_set_defect(ModelZones *model, unsigned int index, BlockZoneState state)
 {
     ModelZone *zone = &model->zones[index];
 

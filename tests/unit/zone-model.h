@@ -30,40 +30,40 @@ typedef struct ModelZone {
     GPtrArray *writes;      /* ModelWrite, in flight, in the order of their beginning */
 } ModelZone;
 
-typedef struct ZoneModel {
+typedef struct ModelZones {
     ZonesGeometry geometry;
     unsigned int nr_zones;
     ModelZone *zones;
     uint64_t now;
     ZonesStats stats;
-} ZoneModel;
+} ModelZones;
 
-ZoneModel *model_new(const ZonesGeometry *geometry);
-void model_free(ZoneModel *model);
+ModelZones *model_new(const ZonesGeometry *geometry);
+void model_free(ModelZones *model);
 
-int model_load_wp(ZoneModel *model, unsigned int index, int64_t wp);
+int model_load_wp(ModelZones *model, unsigned int index, int64_t wp);
 
-ModelZone *model_zone_at(ZoneModel *model, int64_t offset);
+ModelZone *model_zone_at(ModelZones *model, int64_t offset);
 BlockZoneState model_state(const ModelZone *zone);
 int64_t model_wp(const ModelZone *zone);
 /* Where the next write must start. */
 int64_t model_submitted(const ModelZone *zone);
 void model_describe(const ModelZone *zone, BlockZoneDescriptor *descriptor);
-void model_counts(const ZoneModel *model, ZonesCounts *counts);
-int model_read_extent(ZoneModel *model, int64_t offset, int64_t bytes, int64_t *count);
+void model_counts(const ModelZones *model, ZonesCounts *counts);
+int model_read_extent(ModelZones *model, int64_t offset, int64_t bytes, int64_t *count);
 
-int model_write_begin(ZoneModel *model, ModelWrite *write, int64_t offset, int64_t bytes);
-int model_append_begin(ZoneModel *model, ModelWrite *write, int64_t zone_start, int64_t bytes);
+int model_write_begin(ModelZones *model, ModelWrite *write, int64_t offset, int64_t bytes);
+int model_append_begin(ModelZones *model, ModelWrite *write, int64_t zone_start, int64_t bytes);
 /* Adds to @answered, in order, the ModelWrites that are now settled. */
-void model_write_end(ZoneModel *model, ModelWrite *write, int ret, GPtrArray *answered);
+void model_write_end(ModelZones *model, ModelWrite *write, int ret, GPtrArray *answered);
 
-int model_check_range(const ZoneModel *model, int64_t offset, int64_t len);
-int model_hold(ZoneModel *model, int64_t offset, int64_t len);
-void model_release(ZoneModel *model, int64_t offset, int64_t len);
-bool model_is_busy(const ZoneModel *model, int64_t offset, int64_t len);
-int model_mgmt_check(const ZoneModel *model, BlockZoneOp op, int64_t offset, int64_t len);
+int model_check_range(const ModelZones *model, int64_t offset, int64_t len);
+int model_hold(ModelZones *model, int64_t offset, int64_t len);
+void model_release(ModelZones *model, int64_t offset, int64_t len);
+bool model_is_busy(const ModelZones *model, int64_t offset, int64_t len);
+int model_mgmt_check(const ModelZones *model, BlockZoneOp op, int64_t offset, int64_t len);
 bool model_mgmt_moves_wp(const ModelZone *zone, BlockZoneOp op);
-void model_mgmt_apply(ZoneModel *model, BlockZoneOp op, int64_t offset, int64_t len);
-void model_set_defect(ZoneModel *model, unsigned int index, BlockZoneState state);
+void model_mgmt_apply(ModelZones *model, BlockZoneOp op, int64_t offset, int64_t len);
+void model_set_defect(ModelZones *model, unsigned int index, BlockZoneState state);
 
 #endif
