@@ -183,7 +183,9 @@ bool virtqueue_start(VirtQueue *vq, const VirtQueueStart *start, Error **errp)
     memset(vq->in_flight, 0, vq->size * sizeof(vq->in_flight[0]));
     vq->heads_pushed = g_renew(uint16_t, vq->heads_pushed, vq->size);
     vq->resubmit = g_renew(uint16_t, vq->resubmit, vq->size);
-    virtqueue_set_rings(vq, rings);
+    vq->desc = rings->desc;
+    vq->avail = rings->avail;
+    vq->used = rings->used;
     vq->broken = NULL;
     vq->last_avail = start->base;
     vq->used_idx = load16(&vq->used[1]);
@@ -194,13 +196,6 @@ bool virtqueue_start(VirtQueue *vq, const VirtQueueStart *start, Error **errp)
     }
     vq->avail_idx = vq->last_avail;
     return true;
-}
-
-void virtqueue_set_rings(VirtQueue *vq, const VirtQueueRings *rings)
-{
-    vq->desc = rings->desc;
-    vq->avail = rings->avail;
-    vq->used = rings->used;
 }
 
 /* ---- chains ---- */

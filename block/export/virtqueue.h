@@ -89,9 +89,6 @@ size_t virtqueue_inflight_bytes(unsigned int size);
  */
 bool virtqueue_start(VirtQueue *vq, const VirtQueueStart *start, Error **errp);
 
-/* The driver's memory has moved: the same rings are now here (aligned as before). */
-void virtqueue_set_rings(VirtQueue *vq, const VirtQueueRings *rings);
-
 /*
  * Take the next request: NULL where there is none, or the queue is broken.  It is in flight until
  * virtqueue_push().

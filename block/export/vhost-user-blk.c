@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The export type vhost-user-blk: a socket to listen on, and one front-end at a time.
+ *
+ * While one is connected others wait in the socket's queue.  A connection is a user of the export.
+ */
+#include "qemu/osdep.h"
+
+#include <glib-unix.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "block/block_int.h"
+#include "block/export.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "vhost-user-session.h"
+
+typedef struct VhostUserBlkExport {
+    BlockExport exp;
+    VirtIOBlkHandler *handler;
+    unsigned int num_queues;
+    int listen_fd;
+    char *path; /* of the socket that we made; NULL: none */
+    VhostUserSession *session;
+} VhostUserBlkExport;
+
+/* ---- the socket ---- */
+
+/* Whether nobody listens on the socket at @address any more (its daemon died). */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is_refused = fd >= 0 &&
+                      connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+                      errno == ECONNREFUSED;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_refused;
+}
+
+static int bind_to(int fd, const struct sockaddr_un *address)
+{
+    int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+    if (ret < 0 && errno == EADDRINUSE && is_stale(address) && unlink(address->sun_path) == 0) {
+        ret = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+    }
+    return ret;
+}
+
+static int listen_on_path(const char *path, Error **errp)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(address.sun_path) || !*path) {
+        error_setg(errp, "A socket's path must have 1 to %zu bytes, got '%s'",
+                   sizeof(address.sun_path) - 1, path);
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Before it has a name, so that nobody can connect too early. */
+    if (fd < 0 || fchmod(fd, 0600) < 0 || bind_to(fd, &address) < 0) {
+        error_setg_errno(errp, errno, "Cannot make the socket '%s'", path);
+    } else if (listen(fd, 1) < 0) {
+        error_setg_errno(errp, errno, "Cannot listen on the socket '%s'", path);
+        unlink(path);
+    } else {
+        return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
+static int take_listening_fd(const char *number, Error **errp)
+{
+    int is_listening = 0, domain = 0, fd;
+    socklen_t len = sizeof(int);
+
+    if (qemu_strtoi(number, NULL, 10, &fd) < 0 || fd < 0) {
+        error_setg(errp, "addr.str must be the number of a descriptor, got '%s'", number);
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) < 0 || !is_listening ||
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX) {
+        error_setg(errp, "Descriptor %d is no listening unix socket", fd);
+        return -1;
+    }
+    if (!g_unix_set_fd_nonblocking(fd, true, NULL)) {
+        error_setg(errp, "Descriptor %d cannot be used", fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- connections ---- */
+
+static void accept_one(void *opaque);
+
+static void watch_socket(VhostUserBlkExport *export, bool is_watched)
+{
+    aio_set_fd_handler(blk_get_aio_context(export->exp.blk), export->listen_fd,
+                       is_watched ? accept_one : NULL, NULL, export);
+}
+
+static void session_ended(void *opaque)
+{
+    VhostUserBlkExport *export = opaque;
+
+    export->session = NULL;
+    if (!export->exp.is_shutting_down) {
+        watch_socket(export, true);
+    }
+    blk_exp_unref(&export->exp);
+}
+
+static void accept_one(void *opaque)
+{
+    VhostUserBlkExport *export = opaque;
+    int fd = accept4(export->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+            warn_report("Export '%s': cannot accept a connection: %s", export->exp.id,
+                        strerror(errno));
+        }
+        return;
+    }
+    watch_socket(export, false);
+    blk_exp_ref(&export->exp);
+    export->session = vhost_user_session_new(fd, export->exp.id, export->handler,
+                                             export->num_queues, session_ended, export);
+}
+
+/* ---- the export ---- */
+
+static int create_export(BlockExport *exp, BlockExportOptions *options, Error **errp)
+{
+    VhostUserBlkExport *export = container_of(exp, VhostUserBlkExport, exp);
+    const BlockExportOptionsVhostUserBlk *opts = &options->u.vhost_user_blk;
+    VirtIOBlkOptions device = {
+        .blk = exp->blk,
+        .serial = exp->id,
+        .is_writable = exp->is_writable,
+        .is_writethrough = options->writethrough,
+        .logical_block_size = opts->logical_block_size,
+        .num_queues = opts->has_num_queues ? opts->num_queues : 1,
+    };
+
+    if (opts->has_logical_block_size && opts->logical_block_size == 0) {
+        error_setg(errp, "logical-block-size must be a power of two from 512 to 65536, got 0");
+        return -EINVAL;
+    }
+    export->handler = virtio_blk_handler_new(&device, errp);
+    if (!export->handler) {
+        return -EINVAL;
+    }
+    export->num_queues = device.num_queues;
+    if (opts->addr->type == SOCKET_ADDRESS_TYPE_UNIX) {
+        export->listen_fd = listen_on_path(opts->addr->u.q_unix.path, errp);
+        export->path = g_strdup(opts->addr->u.q_unix.path);
+    } else {
+        export->listen_fd = take_listening_fd(opts->addr->u.fd.str, errp);
+    }
+    if (export->listen_fd < 0) {
+        g_clear_pointer(&export->path, g_free);
+        virtio_blk_handler_free(export->handler);
+        return -EINVAL;
+    }
+    watch_socket(export, true);
+    return 0;
+}
+
+static void shut_down_export(BlockExport *exp)
+{
+    VhostUserBlkExport *export = container_of(exp, VhostUserBlkExport, exp);
+
+    if (export->session) {
+        vhost_user_session_stop(export->session);
+    } else {
+        watch_socket(export, false);
+    }
+}
+
+static void delete_export(BlockExport *exp)
+{
+    VhostUserBlkExport *export = container_of(exp, VhostUserBlkExport, exp);
+
+    assert(!export->session);
+    close(export->listen_fd);
+    if (export->path) {
+        unlink(export->path);
+    }
+    g_free(export->path);
+    virtio_blk_handler_free(export->handler);
+}
+
+static BlockExportDriver vhost_user_blk = {
+    .type = BLOCK_EXPORT_TYPE_VHOST_USER_BLK,
+    .instance_size = sizeof(VhostUserBlkExport),
+    .create = create_export,
+    .request_shutdown = shut_down_export,
+    .delete = delete_export,
+};
+
+static void vhost_user_blk_init(void)
+{
+    blk_exp_driver_register(&vhost_user_blk);
+}
+
+block_init(vhost_user_blk_init);
