@@ -284,7 +284,7 @@ static bool coroutine_fn set_vring_enable(VhostUserSession *s, VhostUserMessage 
     return vhost_user_vring_update(vring, errp);
 }
 
-/* The ring of a message with an event descriptor, and *@event: -1 where it says that there is none. */
+/* The ring of a message with an event descriptor; *@event is -1 where it says there is none. */
 static VhostUserVring *event_of(VhostUserSession *s, VhostUserMessage *msg, int *event,
                                 Error **errp)
 {

@@ -86,7 +86,8 @@ static bool check_options(const VirtIOBlkOptions *options, const BlockLimits *li
     uint64_t size = options->logical_block_size;
 
     if (size && (!is_power_of_2(size) || size < 512 || size > 65536)) {
-        error_setg(errp, "logical-block-size must be a power of two from 512 to 65536, got %" PRIu64,
+        error_setg(errp,
+                   "logical-block-size must be a power of two from 512 to 65536, got %" PRIu64,
                    size);
         return false;
     }

@@ -5,8 +5,9 @@
  *
  * Doing such a write twice is not the same as doing it once.  So before one is carried out, the
  * zone's write pointer is noted in the log, and nothing else writes to the zone until it is done.
- * Whoever finds the note compares: as the write pointer moves past a write in one step, and outlives
- * the process, either it stands where it was noted (do it) or behind the write (it was done).
+ * Whoever finds the note compares: as the write pointer moves past a write in one step, and
+ * outlives the process, either it stands where it was noted (do it) or behind the write (it was
+ * done).
  *
  * The next daemon may have written to the zone on behalf of another queue before it sees the note.
  * Therefore it compares with the write pointer that the zone had when the handler first touched it.
