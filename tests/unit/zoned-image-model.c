@@ -190,7 +190,8 @@ uint32_t stamp_read(const void *sector, int64_t offset)
 
 void random_geometry(GRand *rand, int64_t cluster_size, int64_t most, ZonesGeometry *geometry)
 {
-    int64_t zone_size = MAX(64 * KiB << g_rand_int_range(rand, 0, 3), cluster_size);
+    int64_t wanted_zone_size = 64 * KiB << g_rand_int_range(rand, 0, 3);
+    int64_t zone_size = MAX(wanted_zone_size, cluster_size);
     uint32_t nr_zones = g_rand_int_range(rand, 3, MAX(MIN(most / zone_size, 20), 4));
     uint32_t nr_conventional = g_rand_int_range(rand, 0, MIN(nr_zones, 4));
     uint32_t nr_sequential = nr_zones - nr_conventional;
