@@ -4,14 +4,33 @@
  */
 #include "qemu/osdep.h"
 
+#include <fcntl.h>
+
 #include "block/aio.h"
 #include "qemu/error-report.h"
 #include "qemu/keyval.h"
 #include "tools/common/tool-image.h"
 
+/*
+ * A standard descriptor that is closed must not become that of an image: messages would be written
+ * into it.
+ */
+static void open_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void tool_init(const char *argv0)
 {
     error_init(argv0);
+    open_standard_descriptors();
     qemu_init_main_loop(&error_fatal);
     bdrv_init();
 }

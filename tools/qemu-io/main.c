@@ -194,8 +194,10 @@ int main(int argc, char **argv)
     if (status < 0) {
         status = run(&args);
     }
-    if (fflush(stdout) != 0 && status == 0) {
-        error_report("Could not write to standard output: %s", strerror(errno));
+    /* Each command flushes, so an error may be an old one, its errno long gone. */
+    fflush(stdout);
+    if (ferror(stdout) && status == 0) {
+        error_report("Could not write to standard output");
         status = 1;
     }
     return status;
