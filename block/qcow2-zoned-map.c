@@ -339,14 +339,17 @@ int coroutine_fn qcow2_zone_unmap(BlockDriverState *bs, int64_t offset, int64_t 
 {
     BDRVQcow2State *s = bs->opaque;
     Qcow2Zoned *z = s->zoned;
+    /* Not z->unlinked: that one may be taken away while this waits for the tables. */
+    g_autoptr(GArray) ranges = g_array_new(false, false, sizeof(Qcow2HostRange));
     int ret;
 
     if (offset >= end) {
         return 0;
     }
     qemu_co_mutex_lock(&s->lock);
-    ret = qcow2_unlink_clusters(bs, offset, end - offset, z->unlinked);
+    ret = qcow2_unlink_clusters(bs, offset, end - offset, ranges);
     qemu_co_mutex_unlock(&s->lock);
+    g_array_append_vals(z->unlinked, ranges->data, ranges->len);
 
     /* A file system may take long to punch: nobody waits for it. */
     if (z->unlinked->len && !z->is_freeing) {
