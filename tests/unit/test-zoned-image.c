@@ -318,7 +318,7 @@ static void begin_in_model(Request *req)
         t->nr_random_changes++;
         t->nr_random_in_flight++;
     }
-    if (req->answer == 0 && req->type == WRITE && req->write.bytes == 0) {
+    if (req->answer == 0 && req->type == WRITE && req->write.bytes == 0 && req->bytes > 0) {
         memcpy(t->model->data + req->offset, req->buf, req->bytes);
     } else if (req->answer == 0 && req->type == ZEROES) {
         memset(t->model->data + req->offset, 0, req->bytes);
