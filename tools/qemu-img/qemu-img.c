@@ -116,7 +116,7 @@ int main(int argc, char **argv)
     argv += optind;
     optind = 0; /* glibc: start over, with the command's own rules */
     status = command->run(command, argc, argv);
-    if (fflush(stdout) != 0 && status == 0) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
         error_report("Could not write to standard output: %s", strerror(errno));
         status = 1;
     }
