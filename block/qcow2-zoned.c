@@ -345,7 +345,14 @@ static int coroutine_fn zone_mgmt_held(BlockDriverState *bs, BlockZoneOp op, int
         return 0;
     case BLK_ZO_FINISH:
         ret = zone_finish_data(bs, offset, len);
-        return ret < 0 ? ret : zone_commit_mgmt(bs, op, offset, len);
+        if (ret == 0) {
+            ret = zone_commit_mgmt(bs, op, offset, len);
+        }
+        if (ret < 0) {
+            /* No open zone may remember a run that has been given back. */
+            zones_mgmt_apply(zones, BLK_ZO_CLOSE, offset, len);
+        }
+        return ret;
     case BLK_ZO_RESET:
         ret = zone_commit_mgmt(bs, op, offset, len);
         if (ret == 0) {
