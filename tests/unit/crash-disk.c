@@ -193,8 +193,13 @@ crash_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvReq
 static int coroutine_fn
 crash_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
-    /* A hole does not make a file longer. */
+    CrashDisk *disk = bs->opaque;
+
+    /* It is a hint, and now and then not taken.  A hole does not make a file longer. */
     bytes = MIN(bytes, bs->total_bytes - offset);
+    if (disk->delays && g_rand_boolean(disk->delays)) {
+        return 0;
+    }
     return bytes <= 0 ? 0 : run_change(bs, new_event(bs->opaque, offset, bytes));
 }
 
@@ -376,7 +381,7 @@ uint8_t *crash_disk_after(BlockDriverState *bs, CrashKind kind, int64_t moment, 
     }
     *bytes = ROUND_UP(*bytes, BDRV_SECTOR_SIZE);
     if (kind == CRASH_OF_POWER && disk->map_offset) {
-        content[disk->map_offset + BOOT_ID_OFFSET] ^= 0xff;
+        content[disk->map_offset + BOOT_ID_OFFSET]++; /* never back to what it was */
     }
     return content;
 }

@@ -584,21 +584,26 @@ static void check_conventional(const Tester *t, int64_t moment, const uint8_t *d
     }
 }
 
-/* After a crash work goes on, and disturbs nothing. */
+static void check_refcounts(BlockDriverState *disk)
+{
+    g_autoptr(BlockBackend) blk = open_on(disk, BDRV_O_CHECK);
+
+    check_image(blk, true);
+}
+
+/* Write to some zones and reset others; @disk is what the disk then reads as. */
 static void work_on(Tester *t, BlockBackend *blk, const BlockZoneDescriptor *found, uint8_t *disk)
 {
-    g_autofree uint8_t *after = g_malloc(t->geometry.device_size);
-
     for (unsigned int i = 0; i < t->nr_zones; i++) {
         const BlockZoneDescriptor *zone = &found[i];
 
-        if (zone->state != BLK_ZS_CLOSED && zone->state != BLK_ZS_EMPTY) {
+        if (zone->type == BLK_ZT_CONV) {
             continue;
         }
         if (percent(t, 30)) {
             g_assert_cmpint(blk_zone_mgmt(blk, BLK_ZO_RESET, zone->start, zone->length), ==, 0);
             memset(disk + zone->start, 0, zone->length);
-        } else if (percent(t, 50)) {
+        } else if (zone->state != BLK_ZS_FULL && percent(t, 40)) {
             int64_t wanted = (1 + pick(t, 60)) * 512;
             int64_t bytes = MIN(wanted, zone->start + zone->cap - zone->wp);
 
@@ -606,16 +611,51 @@ static void work_on(Tester *t, BlockBackend *blk, const BlockZoneDescriptor *fou
             g_assert_cmpint(blk_pwrite(blk, zone->wp, bytes, disk + zone->wp, 0), ==, 0);
         }
     }
-    g_assert_cmpint(blk_flush(blk), ==, 0);
-    g_assert_cmpint(blk_pread(blk, 0, t->geometry.device_size, after, 0), ==, 0);
-    g_assert_cmpmem(after, t->geometry.device_size, disk, t->geometry.device_size);
 }
 
-static void check_refcounts(BlockDriverState *disk)
+/* The zones of @blk are those of @before after a restart, and the disk from @from on reads as
+ * @disk. */
+static void check_restarted(const Tester *t, BlockBackend *blk, const BlockZoneDescriptor *before,
+                            const uint8_t *disk, int64_t from)
 {
-    g_autoptr(BlockBackend) blk = open_on(disk, BDRV_O_CHECK);
+    g_autofree BlockZoneDescriptor *found = g_new0(BlockZoneDescriptor, t->nr_zones + 1);
+    g_autofree uint8_t *data = g_malloc(t->geometry.device_size);
+    int64_t bytes = t->geometry.device_size - from;
 
-    check_image(blk, true);
+    zone_report(blk, t->nr_zones, found);
+    for (unsigned int i = 0; i < t->nr_zones; i++) {
+        bool was_open = before[i].state == BLK_ZS_IOPEN;
+
+        g_assert_cmpint(found[i].wp, ==, before[i].wp);
+        g_assert_cmpint(found[i].state, ==, was_open ? BLK_ZS_CLOSED : before[i].state);
+    }
+    g_assert_cmpint(blk_pread(blk, from, bytes, data, 0), ==, 0);
+    g_assert_cmpmem(data, bytes, disk + from, bytes);
+}
+
+/* An image that was recovered and changed, and then not closed either. */
+static void check_second_crash(Tester *t, BlockDriverState *left, BlockBackend *blk,
+                               const uint8_t *disk)
+{
+    CrashKind kind = percent(t, 50) ? CRASH_OF_POWER : CRASH_OF_PROCESS;
+    g_autofree BlockZoneDescriptor *zones = g_new0(BlockZoneDescriptor, t->nr_zones + 1);
+    g_autofree uint8_t *content = NULL;
+    BlockDriverState *second;
+    BlockBackend *heir;
+    int64_t bytes;
+
+    if (kind == CRASH_OF_POWER) {
+        g_assert_cmpint(blk_flush(blk), ==, 0);
+    }
+    zone_report(blk, t->nr_zones, zones);
+    content = crash_disk_after(left, kind, crash_disk_now(left), t->rand, &bytes);
+    second = crash_disk_new("second", content, bytes, NULL);
+    check_refcounts(second);
+    heir = open_on(second, BDRV_O_RDWR | BDRV_O_UNMAP);
+    /* What was written to conventional zones is promised by a flush only. */
+    check_restarted(t, heir, zones, disk, kind == CRASH_OF_POWER ? 0 : conventional_bytes(t));
+    blk_unref(heir);
+    bdrv_unref(second);
 }
 
 static void check_crash(Tester *t, CrashKind kind, int64_t moment)
@@ -627,6 +667,7 @@ static void check_crash(Tester *t, CrashKind kind, int64_t moment)
     g_autofree BlockZoneDescriptor *found = g_new0(BlockZoneDescriptor, t->nr_zones + 1);
     BlockBackend *blk;
 
+    crash_disk_record(left);
     check_refcounts(left);
     blk = open_on(left, BDRV_O_RDWR | BDRV_O_UNMAP);
     zone_report(blk, t->nr_zones, found);
@@ -639,11 +680,14 @@ static void check_crash(Tester *t, CrashKind kind, int64_t moment)
     check_conventional(t, moment, disk);
     if (percent(t, 30)) {
         work_on(t, blk, found, disk);
+        check_second_crash(t, left, blk, disk);
+        zone_report(blk, t->nr_zones, found);
         blk_unref(blk);
-        check_refcounts(left);
-    } else {
-        blk_unref(blk);
+        blk = open_on(left, BDRV_O_RDWR | BDRV_O_UNMAP);
+        check_restarted(t, blk, found, disk, 0);
     }
+    blk_unref(blk);
+    check_refcounts(left);
     bdrv_unref(left);
 }
 
