@@ -9,14 +9,14 @@
  * lies between its resets.
  *
  * ZONED_CRASH_TEST_STATES in the environment sets how many crashes of each kind there are (default
- * 2,000).  GLib prints the seed and takes it back with --seed.
+ * 300).  GLib prints the seed and takes it back with --seed.
  */
 #include "qemu/osdep.h"
 
 #include "crash-disk.h"
 #include "zoned-image-model.h"
 
-#define STATES_DEFAULT      2000
+#define STATES_DEFAULT      300
 #define STATES_PER_PERIOD   25
 #define REQUESTS_PER_PERIOD 80
 #define PERIODS_PER_IMAGE   8
