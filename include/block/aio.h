@@ -128,6 +128,16 @@ void timer_free(QEMUTimer *timer);
 
 /* ---- threads ---- */
 
+/*
+ * Call @func(@opaque) in the thread that runs @ctx, outside coroutines, and return when it has: at
+ * once where that is the calling thread, otherwise from a bottom half of @ctx, while the caller
+ * sleeps and runs no loop.  @func may poll @ctx.
+ *
+ * From outside coroutines, and to a context whose loop is being run.  Only the main thread may wait
+ * for another: what runs in @ctx must not wait for the main thread in turn.
+ */
+void aio_run_in(AioContext *ctx, void (*func)(void *opaque), void *opaque);
+
 typedef int ThreadPoolFunc(void *arg);
 /* Run @func(@arg) in a worker thread and wait for it; returns what it returned. */
 int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg);
