@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The commands that make and delete nodes: see qapi/block-runtime.json, and
+ * block/monitor-nodes.h.
+ *
+ * Whatever touches a node is done in its thread, where nothing of its requests can come between.
+ */
+#include "qemu/osdep.h"
+
+#include "block/graph-int.h"
+#include "block/monitor-nodes.h"
+#include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
+#include "qemu/error-report.h"
+
+/* A node that the user made; the list owns a reference to it. */
+typedef struct MonitorNode {
+    BlockDriverState *bs;
+    TAILQ_ENTRY(MonitorNode) link;
+} MonitorNode;
+
+static TAILQ_HEAD(MonitorNodeList, MonitorNode) monitor_nodes =
+    TAILQ_HEAD_INITIALIZER(monitor_nodes);
+
+static MonitorNode *find_monitor_node(const BlockDriverState *bs)
+{
+    MonitorNode *node;
+
+    TAILQ_FOREACH(node, &monitor_nodes, link) {
+        if (node->bs == bs) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* ---- adding ---- */
+
+void qmp_blockdev_add(BlockdevOptions *options, Error **errp)
+{
+    BlockDriverState *bs;
+    MonitorNode *node;
+
+    if (!options->node_name) {
+        error_setg(errp, "'node-name' must be specified for the root node");
+        return;
+    }
+    bs = bdrv_open(NULL, NULL, qapi_BlockdevOptions_to_json(options), BDRV_O_RDWR, errp);
+    if (!bs) {
+        return;
+    }
+    node = g_new0(MonitorNode, 1);
+    node->bs = bs;
+    TAILQ_INSERT_TAIL(&monitor_nodes, node, link);
+}
+
+/* ---- deleting ---- */
+
+typedef struct CloseCall {
+    BlockDriverState *bs;
+    int ret;
+} CloseCall;
+
+static void flush_and_unref(void *opaque)
+{
+    CloseCall *call = opaque;
+
+    call->ret = bdrv_is_read_only(call->bs) ? 0 : bdrv_flush(call->bs);
+    bdrv_unref(call->bs);
+}
+
+/* Give back the list's reference.  Returns 0, or what the flush returned. */
+static int close_monitor_node(MonitorNode *node)
+{
+    CloseCall call = {.bs = node->bs};
+
+    TAILQ_REMOVE(&monitor_nodes, node, link);
+    g_free(node);
+    aio_run_in(bdrv_get_aio_context(call.bs), flush_and_unref, &call);
+    return call.ret;
+}
+
+void qmp_blockdev_del(const char *node_name, Error **errp)
+{
+    BlockDriverState *bs = bdrv_find_node(node_name);
+    MonitorNode *node;
+    int ret;
+
+    if (!bs) {
+        error_setg(errp, "Failed to find node with node-name='%s'", node_name);
+        return;
+    }
+    node = find_monitor_node(bs);
+    if (!node) {
+        error_setg(errp, "Node %s was not made by blockdev-add", node_name);
+        return;
+    }
+    if (bs->refcnt > 1) {
+        error_setg(errp, "Node %s is in use", node_name);
+        return;
+    }
+    ret = close_monitor_node(node);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "Node %s is deleted, but could not be flushed", node_name);
+    }
+}
+
+/* A node that no other of the list uses, so that it can go next: there always is one. */
+static MonitorNode *find_topmost(void)
+{
+    MonitorNode *node;
+
+    TAILQ_FOREACH(node, &monitor_nodes, link) {
+        if (LIST_EMPTY(&node->bs->parents)) {
+            return node;
+        }
+    }
+    return TAILQ_LAST(&monitor_nodes, MonitorNodeList);
+}
+
+int bdrv_close_all_monitor_nodes(void)
+{
+    int first_error = 0;
+
+    while (!TAILQ_EMPTY(&monitor_nodes)) {
+        MonitorNode *node = find_topmost();
+        g_autofree char *name = g_strdup(node->bs->node_name);
+        int ret = close_monitor_node(node);
+
+        if (ret < 0) {
+            error_report("Could not flush node '%s': %s", name, bdrv_strerror(-ret));
+            first_error = first_error ?: ret;
+        }
+    }
+    return first_error;
+}
