@@ -6,15 +6,12 @@
  */
 #include "qemu/osdep.h"
 
-#include <glib-unix.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "block/block_int.h"
 #include "block/export.h"
-#include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "qemu/unix-socket.h"
 #include "vhost-user-session.h"
 
 typedef struct VhostUserBlkExport {
@@ -25,80 +22,6 @@ typedef struct VhostUserBlkExport {
     char *path; /* of the socket that we made; NULL: none */
     VhostUserSession *session;
 } VhostUserBlkExport;
-
-/* ---- the socket ---- */
-
-/* Whether nobody listens on the socket at @address any more (its daemon died). */
-static bool is_stale(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool is_refused = fd >= 0 &&
-                      connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-                      errno == ECONNREFUSED;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return is_refused;
-}
-
-static int bind_to(int fd, const struct sockaddr_un *address)
-{
-    int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-
-    if (ret < 0 && errno == EADDRINUSE && is_stale(address) && unlink(address->sun_path) == 0) {
-        ret = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-    }
-    return ret;
-}
-
-static int listen_on_path(const char *path, Error **errp)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd;
-
-    if (strlen(path) >= sizeof(address.sun_path) || !*path) {
-        error_setg(errp, "A socket's path must have 1 to %zu bytes, got '%s'",
-                   sizeof(address.sun_path) - 1, path);
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* Before it has a name, so that nobody can connect too early. */
-    if (fd < 0 || fchmod(fd, 0600) < 0 || bind_to(fd, &address) < 0) {
-        error_setg_errno(errp, errno, "Cannot make the socket '%s'", path);
-    } else if (listen(fd, 1) < 0) {
-        error_setg_errno(errp, errno, "Cannot listen on the socket '%s'", path);
-        unlink(path);
-    } else {
-        return fd;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
-}
-
-static int take_listening_fd(const char *number, Error **errp)
-{
-    int is_listening = 0, domain = 0, fd;
-    socklen_t len = sizeof(int);
-
-    if (qemu_strtoi(number, NULL, 10, &fd) < 0 || fd < 0) {
-        error_setg(errp, "addr.str must be the number of a descriptor, got '%s'", number);
-        return -1;
-    }
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) < 0 || !is_listening ||
-        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX) {
-        error_setg(errp, "Descriptor %d is no listening unix socket", fd);
-        return -1;
-    }
-    if (!g_unix_set_fd_nonblocking(fd, true, NULL)) {
-        error_setg(errp, "Descriptor %d cannot be used", fd);
-        return -1;
-    }
-    return fd;
-}
 
 /* ---- connections ---- */
 
@@ -164,10 +87,10 @@ static int create_export(BlockExport *exp, BlockExportOptions *options, Error **
     }
     export->num_queues = device.num_queues;
     if (opts->addr->type == SOCKET_ADDRESS_TYPE_UNIX) {
-        export->listen_fd = listen_on_path(opts->addr->u.q_unix.path, errp);
+        export->listen_fd = unix_socket_listen(opts->addr->u.q_unix.path, errp);
         export->path = g_strdup(opts->addr->u.q_unix.path);
     } else {
-        export->listen_fd = take_listening_fd(opts->addr->u.fd.str, errp);
+        export->listen_fd = unix_socket_take_listening("addr.str", opts->addr->u.fd.str, errp);
     }
     if (export->listen_fd < 0) {
         g_clear_pointer(&export->path, g_free);
