@@ -70,7 +70,8 @@ static int create_export(BlockExport *exp, BlockExportOptions *options, Error **
     const BlockExportOptionsVhostUserBlk *opts = &options->u.vhost_user_blk;
     VirtIOBlkOptions device = {
         .blk = exp->blk,
-        .serial = exp->id,
+        .name = exp->id,
+        .serial = opts->serial,
         .is_writable = exp->is_writable,
         .is_writethrough = options->writethrough,
         .logical_block_size = opts->logical_block_size,

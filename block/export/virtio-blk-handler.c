@@ -4,6 +4,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "export-zoned.h"
 #include "qemu/bswap.h"
 #include "virtio-blk-int.h"
 
@@ -69,7 +70,7 @@ static void fill_config(VirtIOBlkHandler *handler, unsigned int num_queues)
         stl_le_p(config + CONFIG_MAX_OPEN_ZONES, limits->max_open_zones);
         stl_le_p(config + CONFIG_MAX_ACTIVE_ZONES, limits->max_active_zones);
         stl_le_p(config + CONFIG_MAX_APPEND_SECTORS, handler->max_append_bytes / BDRV_SECTOR_SIZE);
-        stl_le_p(config + CONFIG_WRITE_GRANULARITY, limits->write_granularity);
+        stl_le_p(config + CONFIG_WRITE_GRANULARITY, handler->block_size);
         config[CONFIG_ZONE_MODEL] = limits->zoned;
     } else if (handler->is_writable) {
         stl_le_p(config + CONFIG_MAX_DISCARD_SECTORS, VIRTIO_BLK_MAX_RANGE_SECTORS);
@@ -91,10 +92,13 @@ static bool check_options(const VirtIOBlkOptions *options, const BlockLimits *li
                    size);
         return false;
     }
-    if (size && limits->zoned != BLK_Z_NONE && size != limits->write_granularity) {
-        /* A guest may write any logical block at a write pointer. */
-        error_setg(errp, "logical-block-size of this zoned node must be %u, got %" PRIu64,
-                   limits->write_granularity, size);
+    if (size && limits->zoned != BLK_Z_NONE &&
+        !blk_exp_check_zoned_block_size(options->blk, size, errp)) {
+        return false;
+    }
+    if (options->serial && strlen(options->serial) > VIRTIO_BLK_ID_BYTES) {
+        error_setg(errp, "serial must have at most %d bytes, got '%s'", VIRTIO_BLK_ID_BYTES,
+                   options->serial);
         return false;
     }
     if (options->num_queues < 1 || options->num_queues > VIRTIO_BLK_MAX_QUEUES) {
@@ -112,11 +116,11 @@ static bool check_options(const VirtIOBlkOptions *options, const BlockLimits *li
 }
 
 /* Appends are never split: one must fit a request whose segments are pages. */
-static uint32_t append_limit(const BlockLimits *limits)
+static uint32_t append_limit(const VirtIOBlkHandler *handler)
 {
-    uint32_t bytes = MIN(limits->max_append_bytes, VIRTIO_BLK_SEG_MAX * 4096u);
+    uint32_t bytes = MIN(handler->limits->max_append_bytes, VIRTIO_BLK_SEG_MAX * 4096u);
 
-    return limits->zoned == BLK_Z_NONE ? 0 : ROUND_DOWN(bytes, limits->write_granularity);
+    return handler->is_zoned ? ROUND_DOWN(bytes, handler->block_size) : 0;
 }
 
 VirtIOBlkHandler *virtio_blk_handler_new(const VirtIOBlkOptions *options, Error **errp)
@@ -124,6 +128,7 @@ VirtIOBlkHandler *virtio_blk_handler_new(const VirtIOBlkOptions *options, Error 
     const BlockLimits *limits = bdrv_limits(blk_bs(options->blk));
     int64_t length = blk_getlength(options->blk);
     VirtIOBlkHandler *handler;
+    const char *serial;
 
     if (length < 0) {
         error_setg_errno(errp, -length, "Cannot get the length of the node");
@@ -143,8 +148,9 @@ VirtIOBlkHandler *virtio_blk_handler_new(const VirtIOBlkOptions *options, Error 
         handler->block_size = handler->is_zoned ? limits->write_granularity : 512;
     }
     handler->total_bytes = ROUND_DOWN(length, (int64_t)handler->block_size);
-    handler->max_append_bytes = append_limit(limits);
-    memcpy(handler->serial, options->serial, MIN(strlen(options->serial), VIRTIO_BLK_ID_BYTES));
+    handler->max_append_bytes = append_limit(handler);
+    serial = options->serial ? options->serial : options->name;
+    memcpy(handler->serial, serial, MIN(strlen(serial), VIRTIO_BLK_ID_BYTES));
     handler->offered = features_of(handler, options->num_queues);
     fill_config(handler, options->num_queues);
     return handler;

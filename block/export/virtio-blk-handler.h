@@ -23,10 +23,12 @@ typedef struct VirtIOBlkQueue VirtIOBlkQueue;
 
 typedef struct VirtIOBlkOptions {
     BlockBackend *blk;           /* stays the caller's, and outlives the handler */
-    const char *serial;          /* the first 20 bytes are what a guest can read */
+    const char *name;            /* of the export */
+    const char *serial;          /* at most 20 bytes; NULL: the first 20 of @name */
     bool is_writable;
     bool is_writethrough;        /* writes are durable when they are answered */
-    uint64_t logical_block_size; /* bytes; 0: what fits the node */
+    /* Bytes; 0: what fits the node.  On a zoned node it is the granularity of writes too. */
+    uint64_t logical_block_size;
     unsigned int num_queues;
 } VirtIOBlkOptions;
 

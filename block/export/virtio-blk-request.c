@@ -7,6 +7,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "export-zoned.h"
 #include "qemu/bswap.h"
 #include "virtio-blk-int.h"
 
@@ -83,31 +84,39 @@ static uint8_t coroutine_fn do_read(VirtIOBlkRequest *req)
     return virtio_blk_status_of(handler, ret);
 }
 
+static int coroutine_fn write_to_node(VirtIOBlkRequest *req, int64_t offset, bool is_sequential)
+{
+    VirtIOBlkHandler *handler = req->handler;
+    uint64_t bytes = req->out.size;
+
+    /* In a sequential zone alignment is one of the zone's rules, behind others. */
+    if (is_sequential && !is_block_aligned(handler, offset, bytes)) {
+        return blk_exp_co_judge_unaligned(handler->blk, offset, bytes);
+    }
+    if (is_sequential && virtqueue_has_log(virtio_blk_request_vq(req))) {
+        return virtio_blk_write_once(req, &offset, false);
+    }
+    return blk_co_pwritev(handler->blk, offset, bytes, &req->out, 0);
+}
+
 static uint8_t coroutine_fn do_write(VirtIOBlkRequest *req)
 {
     VirtIOBlkHandler *handler = req->handler;
     uint64_t bytes = req->out.size;
     int64_t offset = req->sector * BDRV_SECTOR_SIZE;
     bool is_sequential;
-    int ret;
 
     if (!handler->is_writable || !is_range_ok(handler, req->sector, bytes)) {
         return VIRTIO_BLK_S_IOERR;
     }
     is_sequential = virtio_blk_is_sequential(handler, offset);
-    /* In a sequential zone alignment is one of the zone's rules, behind others: the node's part. */
     if (!is_sequential && !is_block_aligned(handler, offset, bytes)) {
         return VIRTIO_BLK_S_IOERR;
     }
     if (bytes == 0) {
         return VIRTIO_BLK_S_OK;
     }
-    if (is_sequential && virtqueue_has_log(virtio_blk_request_vq(req))) {
-        ret = virtio_blk_write_once(req, &offset, false);
-    } else {
-        ret = blk_co_pwritev(handler->blk, offset, bytes, &req->out, 0);
-    }
-    return virtio_blk_status_of(handler, ret);
+    return virtio_blk_status_of(handler, write_to_node(req, offset, is_sequential));
 }
 
 static uint8_t do_get_id(VirtIOBlkRequest *req)

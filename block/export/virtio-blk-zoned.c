@@ -45,8 +45,7 @@ static uint8_t check_append(const VirtIOBlkRequest *req)
     if (bytes == 0 || bytes > handler->max_append_bytes) {
         return VIRTIO_BLK_S_ZONE_INVALID_CMD;
     }
-    return bytes % handler->limits->write_granularity ? VIRTIO_BLK_S_ZONE_UNALIGNED_WP
-                                                      : VIRTIO_BLK_S_OK;
+    return bytes % handler->block_size ? VIRTIO_BLK_S_ZONE_UNALIGNED_WP : VIRTIO_BLK_S_OK;
 }
 
 static uint8_t coroutine_fn do_append(VirtIOBlkRequest *req)

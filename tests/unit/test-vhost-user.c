@@ -426,7 +426,8 @@ static void test_registry(void)
     Error *err = NULL;
 
     assert_refused("\"iothread\": \"t0\", ", "Cannot use iothread 't0'");
-    assert_refused("\"logical-block-size\": 4096, ", "must be 512, got 4096");
+    assert_refused("\"logical-block-size\": 131072, ", "from 512 to 65536, got 131072");
+    assert_refused("\"serial\": \"a serial number that is long\", ", "at most 20 bytes");
     g_assert_nonnull(add_export("\"writable\": true, ", &error_abort));
     assert_refused("", "already in use");
     list = qmp_query_block_exports(&error_abort);

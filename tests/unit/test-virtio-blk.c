@@ -25,6 +25,7 @@ typedef struct Fixture {
     VirtIOBlkQueue *queue;
     unsigned int nr_notified;
     const char *broken;
+    uint64_t block_size;
 } Fixture;
 
 static void notify(void *opaque)
@@ -61,7 +62,8 @@ static void start_ring(Fixture *f, void *log)
 static void start_device(Fixture *f, BlockBackend *blk, bool is_writable)
 {
     VirtIOBlkOptions options = {
-        .blk = blk, .serial = "a serial number that is long", .is_writable = is_writable,
+        .blk = blk, .name = "a serial number that is long",
+        .logical_block_size = f->block_size, .is_writable = is_writable,
         .num_queues = 1,
     };
 
@@ -73,13 +75,19 @@ static void start_device(Fixture *f, BlockBackend *blk, bool is_writable)
                                     (VirtQueueMemory){driver_translate, &f->memory}, &ops, f);
 }
 
-static void set_up(Fixture *f, BlockBackend *blk, bool is_writable)
+static void set_up_blocks(Fixture *f, BlockBackend *blk, bool is_writable, uint64_t block_size)
 {
     memset(f, 0, sizeof(*f));
+    f->block_size = block_size;
     driver_memory_init(&f->memory);
     driver_ring_init(&f->ring, &f->memory, 0, 64);
     start_device(f, blk, is_writable);
     start_ring(f, NULL);
+}
+
+static void set_up(Fixture *f, BlockBackend *blk, bool is_writable)
+{
+    set_up_blocks(f, blk, is_writable, 0);
 }
 
 static void tear_down(Fixture *f)
@@ -171,8 +179,9 @@ static BlockBackend *open_qcow2_zoned(const char *name)
 {
     g_autofree char *path = qcow2_fixture_path(name);
 
-    g_assert_true(qcow2_fixture_create(path, "zone.mode=host-managed,zone.size=1M", 16 * MiB,
-                                       &error_abort));
+    g_assert_true(qcow2_fixture_create(path, "zone.mode=host-managed,zone.size=1M,"
+                                       "zone.capacity=768K,zone.conventional_zones=1",
+                                       16 * MiB, &error_abort));
     return qcow2_fixture_open(path, NULL, &error_abort);
 }
 
@@ -217,12 +226,12 @@ static void test_options(void)
         bool is_plain_ok, is_zoned_ok;
     } cases[] = {
         {0, 1, true, true},     {512, 64, true, false}, {4096, 1, true, true},
-        {65536, 1, true, false}, {131072, 1, false, false}, {256, 1, false, false},
+        {65536, 1, true, true}, {131072, 1, false, false}, {256, 1, false, false},
         {1000, 1, false, false}, {0, 0, false, false},  {0, 65, false, false},
     };
 
     for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
-        VirtIOBlkOptions options = {.serial = "", .logical_block_size = cases[i].block_size,
+        VirtIOBlkOptions options = {.name = "e", .logical_block_size = cases[i].block_size,
                                     .num_queues = cases[i].num_queues};
         VirtIOBlkHandler *handler;
 
@@ -237,6 +246,23 @@ static void test_options(void)
     }
     blk_unref(zoned);
     blk_unref(plain);
+}
+
+static void test_serial(void)
+{
+    g_autoptr(BlockBackend) blk = open_plain("serial.qcow2");
+    VirtIOBlkOptions options = {.blk = blk, .name = "e", .num_queues = 1,
+                                .serial = "12345678901234567890"};
+    VirtIOBlkHandler *handler = virtio_blk_handler_new(&options, &error_abort);
+    Error *err = NULL;
+
+    g_assert_cmpmem(handler->serial, 20, options.serial, 20);
+    virtio_blk_handler_free(handler);
+    options.serial = "123456789012345678901";
+    g_assert_null(virtio_blk_handler_new(&options, &err));
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "serial must have at most 20 bytes, got '123456789012345678901'");
+    error_free(err);
 }
 
 static void test_plain(void)
@@ -444,6 +470,59 @@ static void test_zoned_image(void)
     tear_down(&f);
 }
 
+/* ---- blocks larger than the node's ---- */
+
+static void test_large_blocks_refused(void)
+{
+    g_autoptr(BlockBackend) blk = open_qcow2_zoned("refused.qcow2");
+    VirtIOBlkOptions options = {.blk = blk, .name = "e", .num_queues = 1,
+                                .logical_block_size = 4096};
+    g_autofree char *sector = g_malloc0(512);
+    VirtIOBlkHandler *handler;
+    Error *err = NULL;
+
+    g_assert_cmpint(blk_pwrite(blk, 3 * ZONE, 512, sector, 0), ==, 0);
+    g_assert_null(virtio_blk_handler_new(&options, &err));
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "The write pointer of the zone at 3145728 stands at 3146240, which is no "
+                    "multiple of the logical block size 4096");
+    error_free(err);
+    /* A full zone has none. */
+    g_assert_cmpint(blk_zone_mgmt(blk, BLK_ZO_FINISH, 3 * ZONE, ZONE), ==, 0);
+    handler = virtio_blk_handler_new(&options, &error_abort);
+    virtio_blk_handler_free(handler);
+    options.logical_block_size = 65536;
+    handler = virtio_blk_handler_new(&options, &error_abort);
+    virtio_blk_handler_free(handler);
+}
+
+static void test_large_blocks(void)
+{
+    Fixture f;
+    uint64_t where = 0, z1 = ZONE_SECTORS, z2 = 2 * ZONE_SECTORS;
+    const uint8_t *config;
+
+    set_up_blocks(&f, open_qcow2_zoned("blocks.qcow2"), true, 4096);
+    config = virtio_blk_handler_config(f.handler);
+    g_assert_cmpuint(ldl_le_p(config + 20), ==, 4096);
+    g_assert_cmpuint(ldl_le_p(config + 84) % 8, ==, 0);
+    g_assert_cmpuint(ldl_le_p(config + 84), >, 0);
+    g_assert_cmpuint(ldl_le_p(config + 88), ==, 4096);
+    g_assert_cmpuint(receive(&f, VIRTIO_BLK_T_IN, z1, 512), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, 0, 512), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z1, 512), ==, VIRTIO_BLK_S_ZONE_UNALIGNED_WP);
+    g_assert_cmpuint(append(&f, z1, 512, &where), ==, VIRTIO_BLK_S_ZONE_UNALIGNED_WP);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z1, 4096), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(append(&f, z1, 4096, &where), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(where, ==, z1 + 8);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z1 + 16, CAP), ==, VIRTIO_BLK_S_ZONE_INVALID_CMD);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z1 + 16, CAP - 512), ==,
+                     VIRTIO_BLK_S_ZONE_INVALID_CMD);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_ZONE_FINISH, z2, 0), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z2, 512), ==, VIRTIO_BLK_S_ZONE_INVALID_CMD);
+    tear_down(&f);
+}
+
 /* ---- framing ---- */
 
 static void test_any_layout(void)
@@ -610,6 +689,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qcow2_fixture_init();
     g_test_add_func("/virtio-blk/options-are-checked", test_options);
+    g_test_add_func("/virtio-blk/serial-has-20-bytes", test_serial);
     g_test_add_func("/virtio-blk/plain-reads-and-writes", test_plain);
     g_test_add_func("/virtio-blk/discard-and-write-zeroes", test_ranges);
     g_test_add_func("/virtio-blk/read-only-disk-refuses-changes", test_read_only);
@@ -622,6 +702,9 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/zoned/status-of-management", test_zone_management);
     g_test_add_func("/virtio-blk/zoned/report", test_zone_report);
     g_test_add_func("/virtio-blk/zoned/image", test_zoned_image);
+    g_test_add_func("/virtio-blk/zoned/large-blocks-need-aligned-write-pointers",
+                    test_large_blocks_refused);
+    g_test_add_func("/virtio-blk/zoned/large-blocks-are-the-granularity", test_large_blocks);
     g_test_add_func("/virtio-blk/replay/append-is-applied-once", test_append_once);
     g_test_add_func("/virtio-blk/replay/write-is-applied-once", test_write_once);
     g_test_add_func("/virtio-blk/replay/what-was-not-done-is-done", test_not_done_is_done);
