@@ -27,10 +27,15 @@ static void open_standard_descriptors(void)
     }
 }
 
-void tool_init(const char *argv0)
+void tool_start(const char *argv0)
 {
     error_init(argv0);
     open_standard_descriptors();
+}
+
+void tool_init(const char *argv0)
+{
+    tool_start(argv0);
     qemu_init_main_loop(&error_fatal);
     bdrv_init();
 }

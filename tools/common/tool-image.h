@@ -10,7 +10,13 @@
 
 #include "block/block-backend.h"
 
-/* Name of the program, event loop, drivers.  Ends the program with status 1 where that fails. */
+/*
+ * The name of the program for its messages; and no standard descriptor is closed, so that none can
+ * become an image's.
+ */
+void tool_start(const char *argv0);
+
+/* tool_start(), event loop, drivers.  Ends the program with status 1 where that fails. */
 void tool_init(const char *argv0);
 
 /*

@@ -7,17 +7,8 @@
 #include "block/block_int.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "tools/qemu-img/img-extent.h"
 #include "tools/qemu-img/qemu-img.h"
-
-/* A stretch of the disk that is alike throughout. */
-typedef struct MapExtent {
-    int64_t start;
-    int64_t length;
-    int64_t offset; /* in @file, if @has_offset */
-    bool has_offset, is_present, is_zero, is_data, is_compressed;
-    int depth;
-    BlockDriverState *file;
-} MapExtent;
 
 typedef struct MapArgs {
     ImgLine line;
@@ -25,40 +16,7 @@ typedef struct MapArgs {
     int64_t max_length; /* -1: to the end */
 } MapArgs;
 
-typedef struct MapQuery {
-    BlockDriverState *bs;
-    int64_t offset;
-    int64_t bytes;
-    MapExtent extent;
-} MapQuery;
-
-static int coroutine_fn map_query_entry(void *opaque)
-{
-    MapQuery *query = opaque;
-    MapExtent *extent = &query->extent;
-    int64_t map = 0;
-    BlockDriverState *file = NULL;
-    int ret = bdrv_co_block_status(query->bs, query->offset, query->bytes, &extent->length, &map,
-                                   &file);
-
-    if (ret < 0) {
-        return ret;
-    }
-    extent->start = query->offset;
-    extent->has_offset = ret & BDRV_BLOCK_OFFSET_VALID;
-    extent->offset = map;
-    extent->file = file;
-    extent->is_present = ret & BDRV_BLOCK_ALLOCATED;
-    extent->is_zero = ret & BDRV_BLOCK_ZERO;
-    extent->is_data = ret & BDRV_BLOCK_DATA;
-    extent->is_compressed = ret & BDRV_BLOCK_COMPRESSED;
-    if (!extent->is_present) {
-        extent->is_zero = true;
-    }
-    return 0;
-}
-
-static bool map_can_merge(const MapExtent *a, const MapExtent *b)
+static bool map_can_merge(const ImgExtent *a, const ImgExtent *b)
 {
     return a->is_present == b->is_present && a->is_zero == b->is_zero &&
            a->is_data == b->is_data && a->is_compressed == b->is_compressed &&
@@ -73,7 +31,7 @@ static const char *map_bool(bool value)
     return value ? "true" : "false";
 }
 
-static void map_print_json(const MapExtent *extent, bool is_first)
+static void map_print_json(const ImgExtent *extent, bool is_first)
 {
     printf("%s{ \"start\": %" PRId64 ", \"length\": %" PRId64 ", \"depth\": %d, \"present\": %s, "
            "\"zero\": %s, \"data\": %s, \"compressed\": %s",
@@ -87,7 +45,7 @@ static void map_print_json(const MapExtent *extent, bool is_first)
 }
 
 /* False where a data extent has no place that could be printed. */
-static bool map_print_human(const MapExtent *extent)
+static bool map_print_human(const ImgExtent *extent)
 {
     if (!extent->is_data || extent->is_zero) {
         return true;
@@ -101,7 +59,7 @@ static bool map_print_human(const MapExtent *extent)
     return true;
 }
 
-static bool map_print(const MapArgs *args, const MapExtent *extent, bool is_first)
+static bool map_print(const MapArgs *args, const ImgExtent *extent, bool is_first)
 {
     if (args->line.output == IMG_OUTPUT_JSON) {
         map_print_json(extent, is_first);
@@ -115,8 +73,8 @@ static bool map_print(const MapArgs *args, const MapExtent *extent, bool is_firs
 static int map_image(const MapArgs *args, BlockBackend *blk)
 {
     int64_t length = blk_getlength(blk);
-    MapQuery query = {.bs = blk_bs(blk), .offset = args->start};
-    MapExtent current = {0};
+    int64_t offset = args->start;
+    ImgExtent current = {0};
     bool has_current = false, is_first = true;
     int64_t end;
 
@@ -129,19 +87,15 @@ static int map_image(const MapArgs *args, BlockBackend *blk)
         printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
     }
 
-    while (query.offset < end) {
-        int ret;
+    while (offset < end) {
+        ImgExtent extent;
 
-        query.bytes = end - query.offset;
-        ret = bdrv_run_co(blk_get_aio_context(blk), map_query_entry, &query);
-        if (ret < 0) {
-            error_report("Failed to read the map at offset %" PRId64 ": %s", query.offset,
-                         strerror(-ret));
+        if (!img_extent_at(blk, offset, end - offset, &extent)) {
             return 1;
         }
-        query.offset += query.extent.length;
-        if (has_current && map_can_merge(&current, &query.extent)) {
-            current.length += query.extent.length;
+        offset += extent.length;
+        if (has_current && map_can_merge(&current, &extent)) {
+            current.length += extent.length;
             continue;
         }
         if (has_current) {
@@ -150,7 +104,7 @@ static int map_image(const MapArgs *args, BlockBackend *blk)
             }
             is_first = false;
         }
-        current = query.extent;
+        current = extent;
         has_current = true;
     }
 

@@ -11,8 +11,8 @@
 #include "tools/qemu-img/qemu-img.h"
 
 static const ImgCommand *const img_commands[] = {
-    &img_bench_command, &img_check_command,  &img_create_command, &img_info_command,
-    &img_map_command,   &img_resize_command, &img_zone_command,
+    &img_bench_command, &img_check_command, &img_compare_command, &img_create_command,
+    &img_info_command,  &img_map_command,   &img_resize_command,  &img_zone_command,
 };
 
 static void img_print_version(void)

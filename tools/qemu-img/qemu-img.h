@@ -21,6 +21,7 @@ typedef struct ImgCommand {
 
 extern const ImgCommand img_bench_command;
 extern const ImgCommand img_check_command;
+extern const ImgCommand img_compare_command;
 extern const ImgCommand img_create_command;
 extern const ImgCommand img_info_command;
 extern const ImgCommand img_map_command;
