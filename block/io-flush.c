@@ -63,5 +63,5 @@ int coroutine_fn bdrv_co_flush(BlockDriverState *bs)
     bdrv_inc_in_flight(bs);
     ret = flush_tracked(bs);
     bdrv_dec_in_flight(bs);
-    return ret;
+    return io_count(bs, BDRV_STATS_FLUSH, 0, ret);
 }

@@ -99,6 +99,35 @@ static inline void io_note_change(BlockDriverState *bs, int64_t end, int ret)
     }
 }
 
+/* ---- counting (block-stats.c) ---- */
+
+/* A request of @type ended with @err (negative): count it as invalid or as failed. */
+void io_count_error(BlockDriverState *bs, BdrvStatsType type, int err);
+
+/* A request of @type of @bytes ended with @ret.  Returns @ret. */
+static inline int io_count(BlockDriverState *bs, BdrvStatsType type, int64_t bytes, int ret)
+{
+    BdrvCounter *counter = &bs->stats.counters[type];
+
+    if (unlikely(ret < 0)) {
+        io_count_error(bs, type, ret);
+        return ret;
+    }
+    counter->bytes += bytes;
+    counter->operations++;
+    return ret;
+}
+
+/* The same for a change of the @bytes before @end. */
+static inline int io_count_write(BlockDriverState *bs, BdrvStatsType type, int64_t end,
+                                 int64_t bytes, int ret)
+{
+    if (ret == 0 && end > bs->stats.wr_highest_offset) {
+        bs->stats.wr_highest_offset = end;
+    }
+    return io_count(bs, type, bytes, ret);
+}
+
 /* ---- alignment, splitting, bounce buffers (io-align.c) ---- */
 
 /* Whether every element of the part of @qiov lies in memory that the driver can use. */

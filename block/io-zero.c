@@ -116,8 +116,12 @@ int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t
     if (ret == 0) {
         ret = check_zones(bs, offset, bytes);
     }
-    if (ret < 0 || bytes == 0) {
+    if (ret < 0) {
+        bs->stats.counters[BDRV_STATS_WRITE].invalid++;
         return ret;
+    }
+    if (bytes == 0) {
+        return 0;
     }
     /* Some pieces may become plain writes, so that FUA counts only where both ways have it. */
     if (flags & BDRV_REQ_FUA & ~(bs->supported_zero_flags & bs->supported_write_flags)) {
@@ -135,7 +139,7 @@ int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t
     if (is_fua_emulated && ret == 0) {
         ret = bdrv_co_flush(bs);
     }
-    return ret;
+    return io_count_write(bs, BDRV_STATS_WRITE, offset + bytes, bytes, ret);
 }
 
 static int coroutine_fn discard_blocks(BlockDriverState *bs, int64_t offset, int64_t bytes)
@@ -174,6 +178,7 @@ int coroutine_fn bdrv_co_pdiscard(BdrvChild *child, int64_t offset, int64_t byte
         ret = check_zones(bs, offset, bytes);
     }
     if (ret < 0) {
+        bs->stats.counters[BDRV_STATS_UNMAP].invalid++;
         return ret;
     }
     first = ROUND_UP(offset, align);
@@ -185,5 +190,5 @@ int coroutine_fn bdrv_co_pdiscard(BdrvChild *child, int64_t offset, int64_t byte
     ret = discard_blocks(bs, first, last - first);
     io_note_change(bs, last, ret);
     io_tracked_end(&req);
-    return ret;
+    return io_count(bs, BDRV_STATS_UNMAP, last - first, ret);
 }

@@ -62,8 +62,7 @@ static int check_zone_range(const BlockDriverState *bs, int64_t offset, int64_t 
     return len > bs->total_bytes - offset ? -EIO : 0;
 }
 
-int coroutine_fn bdrv_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t offset,
-                                   int64_t len)
+static int check_mgmt(const BlockDriverState *bs, int64_t offset, int64_t len)
 {
     int ret = check_zoned(bs);
 
@@ -73,11 +72,16 @@ int coroutine_fn bdrv_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t
     if (!bs->drv->bdrv_co_zone_mgmt) {
         return -ENOTSUP;
     }
-    if (bs->read_only) {
-        return -EPERM;
-    }
-    ret = check_zone_range(bs, offset, len);
+    return bs->read_only ? -EPERM : check_zone_range(bs, offset, len);
+}
+
+int coroutine_fn bdrv_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t offset,
+                                   int64_t len)
+{
+    int ret = check_mgmt(bs, offset, len);
+
     if (ret < 0) {
+        bs->stats.counters[BDRV_STATS_ZONE_MGMT].invalid++;
         return ret;
     }
     bdrv_inc_in_flight(bs);
@@ -85,7 +89,7 @@ int coroutine_fn bdrv_co_zone_mgmt(BlockDriverState *bs, BlockZoneOp op, int64_t
     trace_bdrv_co_zone_mgmt(bs, op, offset, len, ret);
     io_note_change(bs, offset, ret);
     bdrv_dec_in_flight(bs);
-    return ret;
+    return io_count(bs, BDRV_STATS_ZONE_MGMT, 0, ret);
 }
 
 static int coroutine_fn append_tracked(BlockDriverState *bs, int64_t *offset, QEMUIOVector *qiov,
@@ -102,11 +106,10 @@ static int coroutine_fn append_tracked(BlockDriverState *bs, int64_t *offset, QE
     if ((flags & ~driver_flags & BDRV_REQ_FUA) && ret == 0) {
         ret = bdrv_co_flush(bs);
     }
-    return ret;
+    return io_count_write(bs, BDRV_STATS_ZONE_APPEND, *offset + qiov->size, qiov->size, ret);
 }
 
-int coroutine_fn bdrv_co_zone_append(BlockDriverState *bs, int64_t *offset, QEMUIOVector *qiov,
-                                     BdrvRequestFlags flags)
+static int check_append(const BlockDriverState *bs, int64_t offset, const QEMUIOVector *qiov)
 {
     const BlockLimits *bl = &bs->bl;
     int ret = check_zoned(bs);
@@ -120,9 +123,21 @@ int coroutine_fn bdrv_co_zone_append(BlockDriverState *bs, int64_t *offset, QEMU
     if (bs->read_only) {
         return -EPERM;
     }
-    if (!is_zone_start(bs, *offset) || qiov->size == 0 || qiov->size > bl->max_append_bytes ||
+    if (!is_zone_start(bs, offset) || qiov->size == 0 || qiov->size > bl->max_append_bytes ||
         qiov->size % bl->write_granularity != 0) {
         return -EINVAL;
+    }
+    return 0;
+}
+
+int coroutine_fn bdrv_co_zone_append(BlockDriverState *bs, int64_t *offset, QEMUIOVector *qiov,
+                                     BdrvRequestFlags flags)
+{
+    int ret = check_append(bs, *offset, qiov);
+
+    if (ret < 0) {
+        bs->stats.counters[BDRV_STATS_ZONE_APPEND].invalid++;
+        return ret;
     }
     return append_tracked(bs, offset, qiov, flags);
 }

@@ -26,6 +26,7 @@ static int coroutine_fn read_outside(BdrvChild *child, int64_t offset, int64_t b
     int ret = 0;
 
     if (offset < 0 || bytes < 0 || bytes > INT64_MAX - offset || !bs->is_growable) {
+        bs->stats.counters[BDRV_STATS_READ].invalid++;
         return -EIO;
     }
     if (inside > 0) {
@@ -64,7 +65,7 @@ int coroutine_fn bdrv_co_preadv_part(BdrvChild *child, int64_t offset, int64_t b
         ret = io_read_in_pieces(bs, offset, bytes, qiov, qiov_offset, flags);
     }
     io_tracked_end(&req);
-    return ret;
+    return io_count(bs, BDRV_STATS_READ, bytes, ret);
 }
 
 int coroutine_fn bdrv_co_pwritev_part(BdrvChild *child, int64_t offset, int64_t bytes,
@@ -77,8 +78,12 @@ int coroutine_fn bdrv_co_pwritev_part(BdrvChild *child, int64_t offset, int64_t 
     int ret = io_check_change(bs, offset, bytes);
 
     trace_bdrv_co_pwritev(bs, offset, bytes, flags);
-    if (unlikely(ret < 0 || bytes == 0)) {
+    if (unlikely(ret < 0)) {
+        bs->stats.counters[BDRV_STATS_WRITE].invalid++;
         return ret;
+    }
+    if (unlikely(bytes == 0)) {
+        return 0;
     }
     if (likely(!(flags & BDRV_REQ_SERIALISING) && io_is_aligned(bs, offset, bytes))) {
         io_tracked_begin(&req, bs, offset, bytes);
@@ -97,7 +102,7 @@ int coroutine_fn bdrv_co_pwritev_part(BdrvChild *child, int64_t offset, int64_t 
     if (unlikely(flags & ~driver_flags & BDRV_REQ_FUA) && ret == 0) {
         ret = bdrv_co_flush(bs);
     }
-    return ret;
+    return io_count_write(bs, BDRV_STATS_WRITE, offset + bytes, bytes, ret);
 }
 
 int coroutine_fn bdrv_co_preadv(BdrvChild *child, int64_t offset, int64_t bytes, QEMUIOVector *qiov,

@@ -190,6 +190,13 @@ static int coroutine_fn null_co_zone_append(BlockDriverState *bs, int64_t *offse
     return null_zoned_append(&s->zoned, bs, offset, qiov->size, null_work);
 }
 
+static const BdrvZones *null_get_zones(const BlockDriverState *bs)
+{
+    const NullState *s = bs->opaque;
+
+    return s->zoned.zones;
+}
+
 static const char *const null_strong_options[] = {"size", "read-zeroes", "zone", NULL};
 
 #define NULL_DRIVER(name, open_function)                                                           \
@@ -213,6 +220,7 @@ static const char *const null_strong_options[] = {"size", "read-zeroes", "zone",
         .bdrv_co_zone_report = null_co_zone_report,                                                \
         .bdrv_co_zone_mgmt = null_co_zone_mgmt,                                                    \
         .bdrv_co_zone_append = null_co_zone_append,                                                \
+        .bdrv_get_zones = null_get_zones,                                                          \
     }
 
 static BlockDriver bdrv_null_co = NULL_DRIVER("null-co", null_co_open);

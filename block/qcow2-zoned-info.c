@@ -6,6 +6,7 @@
 
 #include "block/qcow2-zoned.h"
 #include "block/qcow2.h"
+#include "block/zone-report.h"
 
 void qcow2_zoned_refresh_limits(BlockDriverState *bs)
 {
@@ -23,23 +24,6 @@ void qcow2_zoned_refresh_limits(BlockDriverState *bs)
     bs->bl.write_granularity = geometry->write_granularity;
 }
 
-static ZoneConditionCounts *zoned_conditions(const BdrvZones *zones)
-{
-    ZoneConditionCounts *conditions = g_new0(ZoneConditionCounts, 1);
-    ZonesCounts counts;
-
-    zones_counts(zones, &counts);
-    conditions->empty = counts.empty;
-    conditions->implicitly_open = counts.implicitly_open;
-    conditions->explicitly_open = counts.explicitly_open;
-    conditions->closed = counts.closed;
-    conditions->full = counts.full;
-    conditions->read_only = counts.read_only;
-    conditions->offline = counts.offline;
-    conditions->conventional = counts.conventional;
-    return conditions;
-}
-
 Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;
@@ -55,6 +39,13 @@ Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs)
     info->max_append_bytes = geometry->max_append_bytes;
     info->max_active_zones = geometry->max_active_zones;
     info->max_open_zones = geometry->max_open_zones;
-    info->conditions = zoned_conditions(zones);
+    info->conditions = zone_report_counts(zones);
     return info;
+}
+
+const BdrvZones *qcow2_get_zones(const BlockDriverState *bs)
+{
+    const BDRVQcow2State *s = bs->opaque;
+
+    return s->zoned ? s->zoned->zones : NULL;
 }

@@ -113,6 +113,7 @@ int coroutine_fn qcow2_zoned_create(BlockDriverState *bs,
                                     const BlockdevCreateOptionsQcow2 *options, Error **errp);
 void qcow2_zoned_refresh_limits(BlockDriverState *bs);
 Qcow2ZonedInfo *qcow2_zoned_specific_info(BlockDriverState *bs);
+const BdrvZones *qcow2_get_zones(const BlockDriverState *bs);
 
 int coroutine_fn qcow2_zoned_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                             QEMUIOVector *qiov, size_t qiov_offset);

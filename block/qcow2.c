@@ -401,6 +401,7 @@ static BlockDriver bdrv_qcow2 = {
     .bdrv_co_zone_report = qcow2_co_zone_report,
     .bdrv_co_zone_mgmt = qcow2_co_zone_mgmt,
     .bdrv_co_zone_append = qcow2_co_zone_append,
+    .bdrv_get_zones = qcow2_get_zones,
     .bdrv_create_check = qcow2_create_check,
     .bdrv_co_create = qcow2_co_create,
     .bdrv_co_get_info = qcow2_co_get_info,

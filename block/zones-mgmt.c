@@ -240,6 +240,7 @@ static void zone_apply(BdrvZones *zones, BlockZoneOp op, uint32_t index)
     }
     if (op == BLK_ZO_CLOSE && zone_is_open(&zones->zones[index])) {
         zone_close(zones, index);
+        zones->stats.closes++;
     } else if (op == BLK_ZO_FINISH && state != BLK_ZS_FULL) {
         finish_zone(zones, index);
     } else if (op == BLK_ZO_RESET && state != BLK_ZS_EMPTY) {
@@ -264,6 +265,7 @@ void zones_mgmt_apply(BdrvZones *zones, BlockZoneOp op, int64_t offset, int64_t 
     for (index = first; index < end; index++) {
         zone_apply(zones, op, index);
     }
+    zones->stats.whole_resets += op == BLK_ZO_RESET && len == zones->geometry.device_size;
 }
 
 void zones_set_defect(BdrvZones *zones, uint32_t index, BlockZoneState state)

@@ -68,6 +68,31 @@ typedef struct BdrvTrackedRequest {
     LIST_ENTRY(BdrvTrackedRequest) link;
 } BdrvTrackedRequest;
 
+/* What is counted of a node's requests. */
+typedef enum BdrvStatsType {
+    BDRV_STATS_READ,
+    BDRV_STATS_WRITE, /* of zeroes, too */
+    BDRV_STATS_ZONE_APPEND,
+    BDRV_STATS_UNMAP,
+    BDRV_STATS_FLUSH,
+    BDRV_STATS_ZONE_MGMT,
+    BDRV_STATS__MAX,
+} BdrvStatsType;
+
+/* Requests of one type since the node was made; each is in one of the last three. */
+typedef struct BdrvCounter {
+    uint64_t bytes;      /* of those done */
+    uint64_t operations; /* done */
+    uint64_t failed;     /* could not be done */
+    uint64_t invalid;    /* refused: outside of the node, against the rules of zones, ... */
+} BdrvCounter;
+
+/* Belongs to the node's thread. */
+typedef struct BdrvStats {
+    BdrvCounter counters[BDRV_STATS__MAX];
+    int64_t wr_highest_offset; /* the end of the furthest write, bytes */
+} BdrvStats;
+
 struct BdrvChild {
     BlockDriverState *bs;
     char *name;
@@ -123,6 +148,7 @@ struct BlockDriverState {
     CoQueue quiesce_queue;   /* where they wait; restarted when the counter is back to 0 */
     unsigned int serialising_in_flight;
     LIST_HEAD(, BdrvTrackedRequest) tracked_requests;
+    BdrvStats stats;
     uint64_t write_gen;      /* advanced by each change that has ended */
     uint64_t flushed_gen;    /* <= write_gen: the changes up to here are durable */
     bool flush_in_progress;
@@ -232,6 +258,8 @@ struct BlockDriver {
                                           int64_t len);
     int coroutine_fn (*bdrv_co_zone_append)(BlockDriverState *bs, int64_t *offset,
                                             QEMUIOVector *qiov, BdrvRequestFlags flags);
+    /* The zones of the node, as block/zones.h has them, NULL where it has none; for looking only. */
+    const struct BdrvZones *(*bdrv_get_zones)(const BlockDriverState *bs);
 
     /*
      * Everything about @options that can be judged before a file is touched: values, combinations,

@@ -56,10 +56,12 @@ typedef struct ZonesCounts {
 
 /*
  * How many zones changed their condition in each way; commands that found nothing to change do not
- * count.
+ * count, and closes do not include evictions.  @whole_resets are commands, not zones: resets of the
+ * whole device.
  */
 typedef struct ZonesStats {
-    uint64_t implicit_opens, explicit_opens, evictions, finishes, resets;
+    uint64_t implicit_opens, explicit_opens, evictions, closes, finishes, resets;
+    uint64_t whole_resets;
 } ZonesStats;
 
 /* ---- life ---- */

@@ -5,6 +5,7 @@
 #include "qemu/osdep.h"
 
 #include "block/block_int.h"
+#include "block/zone-report.h"
 #include "qapi/qapi-types.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
@@ -44,42 +45,6 @@ typedef struct ZoneArgs {
 } ZoneArgs;
 
 /* ---- report ---- */
-
-static ZoneType zone_type_of(BlockZoneType type)
-{
-    switch (type) {
-    case BLK_ZT_CONV:
-        return ZONE_TYPE_CONVENTIONAL;
-    case BLK_ZT_SWR:
-        return ZONE_TYPE_SEQUENTIAL_WRITE_REQUIRED;
-    case BLK_ZT_SWP:
-        return ZONE_TYPE_SEQUENTIAL_WRITE_PREFERRED;
-    }
-    g_assert_not_reached();
-}
-
-static ZoneCondition zone_condition_of(BlockZoneState state)
-{
-    switch (state) {
-    case BLK_ZS_NOT_WP:
-        return ZONE_CONDITION_NOT_WRITE_POINTER;
-    case BLK_ZS_EMPTY:
-        return ZONE_CONDITION_EMPTY;
-    case BLK_ZS_IOPEN:
-        return ZONE_CONDITION_IMPLICITLY_OPEN;
-    case BLK_ZS_EOPEN:
-        return ZONE_CONDITION_EXPLICITLY_OPEN;
-    case BLK_ZS_CLOSED:
-        return ZONE_CONDITION_CLOSED;
-    case BLK_ZS_RDONLY:
-        return ZONE_CONDITION_READ_ONLY;
-    case BLK_ZS_FULL:
-        return ZONE_CONDITION_FULL;
-    case BLK_ZS_OFFLINE:
-        return ZONE_CONDITION_OFFLINE;
-    }
-    g_assert_not_reached();
-}
 
 /*
  * A line of output.  A disk can have millions of zones: lines are put together here, at a tenth of
@@ -133,12 +98,6 @@ static void line_add_address(ZoneLine *line, int64_t address)
     line_add_number(line, address, 16);
 }
 
-static bool zone_has_write_pointer(const BlockZoneDescriptor *zone)
-{
-    return zone->state != BLK_ZS_NOT_WP && zone->state != BLK_ZS_RDONLY &&
-           zone->state != BLK_ZS_OFFLINE;
-}
-
 /* The human form of a length; neighbours mostly have the same. */
 typedef struct ZoneLengthText {
     int64_t length;
@@ -168,7 +127,7 @@ static void zone_print_human(uint32_t index, const BlockZoneDescriptor *zone,
     line_pad(&line, 36);
     line_add(&line, zone_length_text(capacity, zone->cap));
     line_pad(&line, 46);
-    if (zone_has_write_pointer(zone)) {
+    if (zone_report_has_wp(zone)) {
         line_add_address(&line, zone->wp);
     } else {
         line_add(&line, "-");
@@ -176,7 +135,7 @@ static void zone_print_human(uint32_t index, const BlockZoneDescriptor *zone,
     line_pad(&line, 63);
     line_add(&line, zone->type == BLK_ZT_CONV ? "conventional" : "sequential");
     line_pad(&line, 76);
-    line_add(&line, ZoneCondition_str(zone_condition_of(zone->state)));
+    line_add(&line, ZoneCondition_str(zone_report_condition(zone->state)));
     line_add(&line, "\n");
     line_print(&line);
 }
@@ -200,13 +159,13 @@ static void zone_print_json(uint32_t index, const BlockZoneDescriptor *zone, boo
     line_add_member(&line, "start", zone->start);
     line_add_member(&line, "length", zone->length);
     line_add_member(&line, "capacity", zone->cap);
-    if (zone_has_write_pointer(zone)) {
+    if (zone_report_has_wp(zone)) {
         line_add_member(&line, "write-pointer", zone->wp);
     }
     line_add(&line, "\"type\": \"");
-    line_add(&line, ZoneType_str(zone_type_of(zone->type)));
+    line_add(&line, ZoneType_str(zone_report_type(zone->type)));
     line_add(&line, "\", \"condition\": \"");
-    line_add(&line, ZoneCondition_str(zone_condition_of(zone->state)));
+    line_add(&line, ZoneCondition_str(zone_report_condition(zone->state)));
     line_add(&line, "\"}");
     line_print(&line);
 }
