@@ -12,6 +12,7 @@
 
 #include "block/aio.h"
 #include "block/export.h"
+#include "block/iothread.h"
 #include "block/monitor-nodes.h"
 #include "qemu/error-report.h"
 #include "tools/common/tool-image.h"
@@ -66,6 +67,7 @@ static bool take_down(PidFile *pidfile)
 
     blk_exp_close_all();
     is_flushed = bdrv_close_all_monitor_nodes() == 0;
+    iothread_delete_all();
     pidfile_remove(pidfile);
     return is_flushed;
 }

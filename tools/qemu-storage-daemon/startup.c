@@ -24,6 +24,11 @@ static void apply_export(void *value, Error **errp)
     qmp_block_export_add(value, errp);
 }
 
+static void apply_object(void *value, Error **errp)
+{
+    qmp_object_add(value, errp);
+}
+
 const DaemonOption daemon_options[] = {
     {
         .name = "blockdev",
@@ -40,6 +45,14 @@ const DaemonOption daemon_options[] = {
         .type = &qapi_info_BlockExportOptions,
         .implied_key = "type",
         .apply = apply_export,
+    },
+    {
+        .name = "object",
+        .usage = "[qom-type=]TYPE,id=ID,...",
+        .summary = "make an object, such as an iothread",
+        .type = &qapi_info_ObjectOptions,
+        .implied_key = "qom-type",
+        .apply = apply_object,
     },
     {.name = NULL},
 };
