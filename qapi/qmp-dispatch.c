@@ -73,26 +73,34 @@ json_t *qmp_error_json(const Error *err)
     return json_pack("{s:s, s:s}", "class", class, "desc", text);
 }
 
+/* Takes over @value. */
+static json_t *new_response(json_t *request, const char *key, json_t *value)
+{
+    json_t *response = json_object();
+    json_t *id = json_object_get(request, "id");
+
+    json_object_set_new(response, key, value);
+    if (id) {
+        json_object_set(response, "id", id);
+    }
+    return response;
+}
+
+json_t *qmp_error_response(json_t *request, const Error *err)
+{
+    return new_response(request, "error", qmp_error_json(err));
+}
+
 json_t *qmp_dispatch(const QmpCommandTable *table, json_t *request)
 {
     g_autoptr(Error) err = NULL;
     const QmpCommand *command = qmp_request_command(table, request, &err);
-    json_t *response = json_object();
-    json_t *id = json_object_get(request, "id");
     json_t *result = NULL;
 
     if (command) {
         result = command->marshal(json_object_get(request, "arguments"), &err);
     }
-    if (result) {
-        json_object_set_new(response, "return", result);
-    } else {
-        json_object_set_new(response, "error", qmp_error_json(err));
-    }
-    if (id) {
-        json_object_set(response, "id", id);
-    }
-    return response;
+    return result ? new_response(request, "return", result) : qmp_error_response(request, err);
 }
 
 bool qmp_check_no_arguments(json_t *arguments, Error **errp)

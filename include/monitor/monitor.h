@@ -21,12 +21,21 @@
  * A socket that is a server listens when this returns, and with `wait` its first client has
  * connected (this blocks until then).  Clients are served one after the other.
  *
+ * From the first chardev on the program ignores SIGPIPE.
+ *
  * Returns 0, or with @errp set: -EINVAL for options that do not go together or a descriptor that
  * is none of the right kind; -EEXIST where there is a chardev of that id, or one on the standard
- * streams, already; -EADDRINUSE where somebody listens on the socket; or what socket(2), bind(2)
- * or connect(2) said.
+ * streams, already; -EADDRINUSE where somebody listens on the socket; -EINTR after
+ * chardev_cancel_waits(); or what socket(2), bind(2) or connect(2) said.
  */
 int chardev_add(ChardevOptions *options, Error **errp);
+
+/*
+ * The program is about to end: a chardev_add() that waits for a client fails, as soon as its event loop
+ * goes on.  From callbacks of the main thread's loop, and from signal handlers followed by anything
+ * that wakes it.
+ */
+void chardev_cancel_waits(void);
 
 /*
  * Make a monitor on a chardev that exists and has no other user.
