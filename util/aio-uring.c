@@ -40,9 +40,12 @@ typedef enum CompletionKind {
     COMPLETES_POLL,    /* ... to an AioFdHandler */
     COMPLETES_WAKEUP,  /* the eventfd was read */
     COMPLETES_CANCEL,  /* of no interest */
+    COMPLETES_COMMAND, /* user_data points to an AioUringCmd */
+    COMPLETES_ZEROING, /* of interest only if it failed */
 } CompletionKind;
 
-#define COMPLETION_KIND_MASK UINT64_C(3)
+/* Everything that user_data points to is aligned to 8 bytes, as it contains pointers. */
+#define COMPLETION_KIND_MASK UINT64_C(7)
 
 typedef struct UringRequest {
     Coroutine *co;
@@ -52,6 +55,7 @@ typedef struct UringRequest {
 typedef struct UringLoop {
     struct io_uring ring;
     uint64_t wakeup_count; /* where the eventfd is read to */
+    int zero_fd;           /* /dev/zero, opened when first needed; -1: not yet */
 } UringLoop;
 
 /* ---- submission ---- */
@@ -79,6 +83,14 @@ static struct io_uring_sqe *get_sqe(UringLoop *loop, void *owner, CompletionKind
      */
     sqe->user_data = (uintptr_t)owner | kind;
     return sqe;
+}
+
+/* Have room for @nr requests that reach the kernel in one call. */
+static void make_room(UringLoop *loop, unsigned int nr)
+{
+    while (unlikely(io_uring_sq_space_left(&loop->ring) < nr)) {
+        submit(loop);
+    }
 }
 
 static void read_wakeups(AioContext *ctx)
@@ -119,6 +131,7 @@ static int uring_open(AioContext *ctx)
     }
     /* saves a look-up of the ring's descriptor in each call; an older kernel goes on without */
     io_uring_register_ring_fd(&loop->ring);
+    loop->zero_fd = -1;
     ctx->backend_state = g_steal_pointer(&loop);
     read_wakeups(ctx);
     return 0;
@@ -129,6 +142,9 @@ static void uring_close(AioContext *ctx)
     UringLoop *loop = ctx->backend_state;
 
     io_uring_queue_exit(&loop->ring);
+    if (loop->zero_fd >= 0) {
+        close(loop->zero_fd);
+    }
     g_free(loop);
 }
 
@@ -216,6 +232,13 @@ static bool uring_dispatch(AioContext *ctx)
             has_run |= complete_poll(owner, res);
         } else if (kind == COMPLETES_WAKEUP) {
             read_wakeups(ctx);
+        } else if (kind == COMPLETES_COMMAND) {
+            AioUringCmd *cmd = owner;
+
+            cmd->cb(cmd, res);
+            has_run = true;
+        } else if (kind == COMPLETES_ZEROING && res < 0) {
+            g_error("io_uring read of /dev/zero: %s", g_strerror(-res));
         }
     }
     return has_run;
@@ -297,6 +320,43 @@ int coroutine_fn aio_uring_co_run(AioContext *ctx, const AioFileOp *op)
         break;
     }
     return wait_for_request(&request);
+}
+
+/* ---- commands to drivers ---- */
+
+void aio_uring_cmd_submit(AioContext *ctx, AioUringCmd *cmd, int fd, uint32_t cmd_op,
+                          const void *payload)
+{
+    struct io_uring_sqe *sqe;
+
+    assert(aio_context_has_io_uring(ctx));
+    sqe = get_sqe(ctx->backend_state, cmd, COMPLETES_COMMAND);
+    io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, NULL, 0, 0);
+    sqe->cmd_op = cmd_op;
+    memcpy(sqe->cmd, payload, AIO_URING_CMD_PAYLOAD_BYTES);
+}
+
+int aio_uring_prepare_zeroing(AioContext *ctx)
+{
+    UringLoop *loop = ctx->backend_state;
+
+    assert(aio_context_has_io_uring(ctx));
+    if (loop->zero_fd < 0) {
+        loop->zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    }
+    return loop->zero_fd < 0 ? -errno : 0;
+}
+
+void aio_uring_cmd_submit_then_zero(AioContext *ctx, AioUringCmd *cmd, int fd, uint32_t cmd_op,
+                                    const void *payload, void *memory, size_t bytes)
+{
+    UringLoop *loop = ctx->backend_state;
+
+    assert(loop->zero_fd >= 0);
+    make_room(loop, 2);
+    aio_uring_cmd_submit(ctx, cmd, fd, cmd_op, payload);
+    /* The kernel takes requests of one call in order, and reads of this device never wait. */
+    io_uring_prep_read(get_sqe(loop, NULL, COMPLETES_ZEROING), loop->zero_fd, memory, bytes, 0);
 }
 
 const AioBackend aio_backend_uring = {

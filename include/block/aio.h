@@ -167,4 +167,33 @@ int coroutine_fn aio_co_fallocate(AioEngine engine, int fd, int mode, int64_t of
 bool aio_engine_for_file(AioContext *ctx, AioEngine wanted, bool is_direct, Error **errp);
 AioEngine aio_engine_default(AioContext *ctx);
 
+/* ---- commands to drivers (IORING_OP_URING_CMD); only where aio_context_has_io_uring() ---- */
+
+#define AIO_URING_CMD_PAYLOAD_BYTES 16
+
+/* A command in the kernel's hands; part of the caller's state, which lives until the callback. */
+typedef struct AioUringCmd AioUringCmd;
+struct AioUringCmd {
+    /* From the loop, outside coroutines; @res is the driver's answer or a negative errno. */
+    void (*cb)(AioUringCmd *cmd, int res);
+};
+
+/*
+ * Send @cmd_op, with a copy of the 16 bytes @payload, to the driver behind @fd, together with all
+ * else that the loop submits in this turn.  Commands cannot be cancelled: each has its callback.
+ */
+void aio_uring_cmd_submit(AioContext *ctx, AioUringCmd *cmd, int fd, uint32_t cmd_op,
+                          const void *payload);
+
+/*
+ * The same, and the kernel zeroes @memory in the same system call as soon as it has begun the
+ * command.  Not even the death of the process comes between the two: who finds memory that outlives
+ * the process not zeroed knows that the driver has not had the command.
+ *
+ * aio_uring_prepare_zeroing() comes once before; it returns 0 or a negative errno of open(2).
+ */
+int aio_uring_prepare_zeroing(AioContext *ctx);
+void aio_uring_cmd_submit_then_zero(AioContext *ctx, AioUringCmd *cmd, int fd, uint32_t cmd_op,
+                                    const void *payload, void *memory, size_t bytes);
+
 #endif

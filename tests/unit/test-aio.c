@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "block/aio.h"
@@ -937,6 +938,60 @@ static void test_engines_that_do_not_work_are_refused_with_a_reason(Fixture *f, 
                     has_io_uring ? AIO_ENGINE_IO_URING : AIO_ENGINE_THREADS);
 }
 
+/* ---- commands to drivers ---- */
+
+#define NR_COMMANDS 1001 /* more than the ring takes at a time */
+
+typedef struct Command {
+    AioUringCmd cmd;
+    uint64_t memory[4];
+    bool is_zeroed;
+    int res;
+} Command;
+
+static unsigned int nr_answered;
+
+static void command_answered(AioUringCmd *cmd, int res)
+{
+    Command *command = container_of(cmd, Command, cmd);
+
+    command->res = res;
+    nr_answered++;
+}
+
+static void test_commands_are_answered_and_zero_memory_if_asked_to(Fixture *f, gconstpointer kind)
+{
+    g_autofree Command *commands = g_new0(Command, NR_COMMANDS);
+    const uint8_t payload[AIO_URING_CMD_PAYLOAD_BYTES] = {0};
+    int fd = memfd_create("a file without commands", MFD_CLOEXEC);
+
+    nr_answered = 0;
+    g_assert_cmpint(aio_uring_prepare_zeroing(f->ctx), ==, 0);
+    for (unsigned int i = 0; i < NR_COMMANDS; i++) {
+        Command *command = &commands[i];
+
+        memset(command->memory, 0xaa, sizeof(command->memory));
+        command->cmd.cb = command_answered;
+        command->is_zeroed = i % 3 != 0;
+        if (command->is_zeroed) {
+            aio_uring_cmd_submit_then_zero(f->ctx, &command->cmd, fd, 1, payload, command->memory,
+                                           3 * sizeof(uint64_t));
+        } else {
+            aio_uring_cmd_submit(f->ctx, &command->cmd, fd, 1, payload);
+        }
+    }
+    AIO_WAIT_WHILE(f->ctx, nr_answered < NR_COMMANDS);
+    for (unsigned int i = 0; i < NR_COMMANDS; i++) {
+        uint64_t old = UINT64_C(0xaaaaaaaaaaaaaaaa);
+
+        g_assert_cmpint(commands[i].res, ==, -EOPNOTSUPP);
+        g_assert_cmpuint(commands[i].memory[0], ==, commands[i].is_zeroed ? 0 : old);
+        g_assert_cmpuint(commands[i].memory[2], ==, commands[i].is_zeroed ? 0 : old);
+        g_assert_cmpuint(commands[i].memory[3], ==, old);
+    }
+    close(fd);
+}
+
 /* ---- */
 
 typedef void TestFunc(Fixture *f, gconstpointer kind);
@@ -984,6 +1039,8 @@ static const struct {
     {"file/ten-thousand-requests-by-threads", test_ten_thousand_requests_by_threads},
     {"file/ten-thousand-requests-by-native-aio", test_ten_thousand_requests_by_native_aio},
     {"file/ten-thousand-requests-by-io_uring", test_ten_thousand_requests_by_io_uring, true},
+    {"cmd/are-answered-and-zero-memory-if-asked-to",
+     test_commands_are_answered_and_zero_memory_if_asked_to, true},
 };
 
 static void skip_for_want_of_io_uring(void)
