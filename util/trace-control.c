@@ -10,6 +10,7 @@
 #include "qemu/keyval.h"
 #include "qemu/trace.h"
 
+#include <syslog.h>
 #include <time.h>
 
 static TraceGroup *groups;
@@ -24,6 +25,7 @@ void trace_register_group(TraceGroup *group)
 void trace_log(const char *name, const char *fmt, ...)
 {
     g_autofree char *args_text = NULL;
+    g_autofree char *line = NULL;
     struct timespec now;
     va_list args;
 
@@ -31,8 +33,15 @@ void trace_log(const char *name, const char *fmt, ...)
     va_start(args, fmt);
     args_text = g_strdup_vprintf(fmt, args);
     va_end(args);
-    fprintf(log_file ?: stderr, "%d@%lld.%06ld:%s%s%s\n", (int)getpid(), (long long)now.tv_sec,
-            now.tv_nsec / 1000, name, *args_text ? " " : "", args_text);
+    line = g_strdup_printf("%d@%lld.%06ld:%s%s%s\n", (int)getpid(), (long long)now.tv_sec,
+                           now.tv_nsec / 1000, name, *args_text ? " " : "", args_text);
+    if (log_file) {
+        fputs(line, log_file);
+    } else {
+        g_autofree char *marked = error_with_priority(LOG_DEBUG, line);
+
+        fputs(marked, stderr);
+    }
 }
 
 size_t trace_enable_events(const char *pattern)

@@ -8,6 +8,8 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 
+#include <sys/stat.h>
+
 static void test_setg_formats_message(void)
 {
     g_autoptr(Error) err = NULL;
@@ -168,6 +170,47 @@ static void test_reports_carry_program_name(void)
                               "Look here.\n");
 }
 
+/* Messages of each kind; the environment says that the journal is @inode_offset behind our inode. */
+static void report_with_journal(ino_t inode_offset)
+{
+    g_autofree char *stream = NULL;
+    struct stat status;
+
+    fstat(STDERR_FILENO, &status);
+    stream = g_strdup_printf("%ju:%ju", (uintmax_t)status.st_dev,
+                             (uintmax_t)(status.st_ino + inode_offset));
+    g_setenv("JOURNAL_STREAM", stream, true);
+    error_init("prog");
+    error_detect_journal();
+    error_report("bad\nlines");
+    warn_report("old");
+    error_printf("first hint\nsecond hint\n");
+}
+
+static void test_journal_gets_priority_of_each_line(void)
+{
+    if (g_test_subprocess()) {
+        report_with_journal(0);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("<3>prog: bad\n<3>lines\n<4>prog: warning: old\n"
+                              "<5>first hint\n<5>second hint\n");
+}
+
+static void test_what_is_not_the_journal_gets_no_priorities(void)
+{
+    if (g_test_subprocess()) {
+        report_with_journal(1);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("prog: bad\nlines\nprog: warning: old\n"
+                              "first hint\nsecond hint\n");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -183,5 +226,9 @@ int main(int argc, char **argv)
     g_test_add_func("/error/abort-prints-and-aborts", test_abort_prints_and_aborts);
     g_test_add_func("/error/second-error-is-a-bug", test_second_error_is_a_bug);
     g_test_add_func("/error-report/lines-carry-program-name", test_reports_carry_program_name);
+    g_test_add_func("/error-report/journal-gets-priority-of-each-line",
+                    test_journal_gets_priority_of_each_line);
+    g_test_add_func("/error-report/what-is-not-the-journal-gets-no-priorities",
+                    test_what_is_not_the_journal_gets_no_priorities);
     return g_test_run();
 }

@@ -103,6 +103,7 @@ int main(int argc, char **argv)
     /* A client that goes away is an error of the write, not a signal. */
     signal(SIGPIPE, SIG_IGN);
     tool_start(argv[0]);
+    error_detect_journal();
     /* getopt_long() puts this before its messages. */
     path_end = strrchr(argv[0], '/');
     argv[0] = path_end ? path_end + 1 : argv[0];
