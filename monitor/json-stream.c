@@ -246,9 +246,11 @@ static json_t *parse_text(JsonStream *stream, Error **errp)
     if (!value) {
         unsigned int line = MAX(error.line, 1) - 1;
         unsigned int column = MAX(error.column, 1);
+        bool has_nul = json_error_code(&error) == json_error_null_character;
 
         error_setg(errp, "%u:%u: JSON parse error, %s", stream->start_line + line,
-                   line ? column : stream->start_column + column - 1, error.text);
+                   line ? column : stream->start_column + column - 1,
+                   has_nul ? "a string contains \\u0000" : error.text);
     }
     clear_text(stream);
     return value;
