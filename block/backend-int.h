@@ -11,7 +11,7 @@
 typedef struct BlkAioRequest BlkAioRequest;
 
 /*
- * Requests belong to the thread of @ctx, the rest to the main thread.
+ * Everything belongs to the thread of @ctx, which is its node's.
  *
  * @in_flight counts every request from its start until its callback has returned, those that wait
  * for the end of a drain included.  @completed holds requests that ended before the function that
@@ -20,6 +20,8 @@ typedef struct BlkAioRequest BlkAioRequest;
 struct BlockBackend {
     int refcnt;
     AioContext *ctx;
+    bool follows_node; /* it may be moved to another thread with its node */
+    char *user;        /* who has it, for messages; NULL: unknown */
     BdrvChild *root; /* NULL: no node */
     uint64_t perm;
     uint64_t shared_perm;
@@ -36,6 +38,10 @@ struct BlockBackend {
 /* Call the callbacks of what is in @completed (block-backend-aio.c). */
 void blk_run_completed(void *opaque);
 void blk_free_spare(BlockBackend *blk);
+
+/* Its node moves, and all callbacks are called in @ctx from now on.  In the present thread, while
+ * nothing is in @completed. */
+void blk_set_context(BlockBackend *blk, AioContext *ctx);
 
 /* Wait in a coroutine until the node is not drained; -ENOMEDIUM where there is none (any more). */
 int coroutine_fn blk_wait_drained(BlockBackend *blk);

@@ -27,9 +27,36 @@ BlockBackend *blk_new(AioContext *ctx, uint64_t perm, uint64_t shared_perm)
     return blk;
 }
 
+void blk_set_user(BlockBackend *blk, const char *user)
+{
+    g_free(blk->user);
+    blk->user = g_strdup(user);
+}
+
+const char *blk_get_user(const BlockBackend *blk)
+{
+    return blk->user ?: "a block backend";
+}
+
+void blk_set_allow_aio_context_change(BlockBackend *blk, bool allow)
+{
+    blk->follows_node = allow;
+}
+
+void blk_set_context(BlockBackend *blk, AioContext *ctx)
+{
+    assert(!blk->nr_completed);
+    if (blk->ctx != ctx) {
+        qemu_bh_delete(blk->completed_bh);
+        blk->ctx = ctx;
+        blk->completed_bh = aio_bh_new(ctx, blk_run_completed, blk);
+    }
+}
+
 int blk_insert_bs(BlockBackend *blk, BlockDriverState *bs, Error **errp)
 {
-    assert(!blk->root);
+    assert(!blk->root && !blk->in_flight);
+    blk_set_context(blk, bs->aio_context);
     bdrv_ref(bs);
     blk->root = bdrv_root_attach_child(bs, "root", blk, blk->perm, blk->shared_perm, errp);
     return blk->root ? 0 : -EPERM;
@@ -49,7 +76,7 @@ static void remove_bs(void *opaque)
 
 void blk_remove_bs(BlockBackend *blk)
 {
-    bdrv_call_outside_coroutine(remove_bs, blk);
+    bdrv_call_in(blk->ctx, remove_bs, blk);
 }
 
 void blk_ref(BlockBackend *blk)
@@ -71,6 +98,7 @@ static void delete_backend(void *opaque)
     assert(STAILQ_EMPTY(&blk->completed));
     qemu_bh_delete(blk->completed_bh);
     blk_free_spare(blk);
+    g_free(blk->user);
     g_free(blk);
 }
 
@@ -81,7 +109,7 @@ void blk_unref(BlockBackend *blk)
     }
     assert(blk->refcnt > 0);
     if (--blk->refcnt == 0) {
-        bdrv_call_outside_coroutine(delete_backend, blk);
+        bdrv_call_in(blk->ctx, delete_backend, blk);
     }
 }
 
@@ -186,7 +214,7 @@ static void drain(void *opaque)
 
 void blk_drain(BlockBackend *blk)
 {
-    bdrv_call_outside_coroutine(drain, blk);
+    bdrv_call_in(blk->ctx, drain, blk);
 }
 
 /* ---- requests ---- */

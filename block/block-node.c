@@ -62,7 +62,7 @@ BlockDriverState *bdrv_new_node(const char *node_name, Error **errp)
     bs = g_new0(BlockDriverState, 1);
     bs->node_name = name;
     bs->refcnt = 1;
-    bs->aio_context = qemu_get_aio_context();
+    bs->aio_context = qemu_get_current_aio_context();
     LIST_INIT(&bs->children);
     LIST_INIT(&bs->parents);
     LIST_INIT(&bs->tracked_requests);
@@ -73,6 +73,7 @@ BlockDriverState *bdrv_new_node(const char *node_name, Error **errp)
 }
 
 typedef struct OutsideCall {
+    AioContext *ctx;
     void (*func)(void *opaque);
     void *opaque;
     Coroutine *co;
@@ -82,20 +83,20 @@ static void outside_call_bh(void *opaque)
 {
     OutsideCall *call = opaque;
 
-    call->func(call->opaque);
+    aio_run_in(call->ctx, call->func, call->opaque);
     aio_co_wake(call->co);
 }
 
-void bdrv_call_outside_coroutine(void (*func)(void *opaque), void *opaque)
+void bdrv_call_in(AioContext *ctx, void (*func)(void *opaque), void *opaque)
 {
-    OutsideCall call = {.func = func, .opaque = opaque};
+    OutsideCall call = {.ctx = ctx, .func = func, .opaque = opaque};
 
     if (!qemu_in_coroutine()) {
-        func(opaque);
+        aio_run_in(ctx, func, opaque);
         return;
     }
     call.co = qemu_coroutine_self();
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), outside_call_bh, &call);
+    aio_bh_schedule_oneshot(qemu_get_current_aio_context(), outside_call_bh, &call);
     qemu_coroutine_yield();
 }
 
@@ -153,7 +154,7 @@ void bdrv_unref(BlockDriverState *bs)
     }
     assert(bs->refcnt > 0);
     if (--bs->refcnt == 0) {
-        bdrv_call_outside_coroutine(delete_node, bs);
+        bdrv_call_in(bs->aio_context, delete_node, bs);
     }
 }
 

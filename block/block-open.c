@@ -272,6 +272,32 @@ static BlockDriverState *create_node(NodeSpec *spec, const char *opened_as, Erro
     return bs;
 }
 
+typedef struct FinishCall {
+    NodeSpec *spec;
+    const char *opened_as;
+    Error *err;
+    BlockDriverState *bs;
+} FinishCall;
+
+static void finish_call(void *opaque)
+{
+    FinishCall *call = opaque;
+
+    if (call->spec->drv || probe_driver(call->spec, &call->err)) {
+        call->bs = create_node(call->spec, call->opened_as, &call->err);
+    }
+}
+
+/* The driver is to be probed and called in the thread of the node's file, where the node will be. */
+static BlockDriverState *finish_node(NodeSpec *spec, const char *opened_as, Error **errp)
+{
+    FinishCall call = {.spec = spec, .opened_as = opened_as};
+
+    aio_run_in(spec->file ? spec->file->aio_context : qemu_get_aio_context(), finish_call, &call);
+    error_propagate(errp, call.err);
+    return call.bs;
+}
+
 /* @options is consumed and may be NULL. */
 static BlockDriverState *open_node(const char *filename, json_t *options, int flags, Error **errp)
 {
@@ -292,13 +318,10 @@ static BlockDriverState *open_node(const char *filename, json_t *options, int fl
         if (bdrv_is_read_only(spec.file) && (spec.flags & BDRV_O_AUTO_RDONLY)) {
             spec.flags &= ~BDRV_O_RDWR;
         }
-        if (!spec.drv && !probe_driver(&spec, errp)) {
-            return NULL;
-        }
     } else if (!take_filename(&spec, errp)) {
         return NULL;
     }
-    return create_node(&spec, filename, errp);
+    return finish_node(&spec, filename, errp);
 }
 
 typedef struct OpenCall {
@@ -338,10 +361,11 @@ BlockDriverState *bdrv_open(const char *filename, const char *reference, json_t 
     OpenCall call = {.filename = filename, .options = options, .flags = flags};
 
     assert(filename || reference || options);
+    assert(qemu_get_current_aio_context() == qemu_get_aio_context());
     if (reference) {
         return open_reference(reference, options, errp);
     }
-    bdrv_call_outside_coroutine(open_call, &call);
+    bdrv_call_in(qemu_get_aio_context(), open_call, &call);
     error_propagate(errp, call.err);
     return call.bs;
 }

@@ -11,7 +11,9 @@
  */
 #include "qemu/osdep.h"
 
+#include "block/block-backend.h"
 #include "block/graph-int.h"
+#include "block/iothread.h"
 #include "block/trace.h"
 
 static const char *perm_name(uint64_t perm)
@@ -34,7 +36,7 @@ static char *describe_parent(const BdrvChild *child)
 
         return g_strdup_printf("node '%s'", parent->node_name);
     }
-    return g_strdup("a block backend");
+    return g_strdup(child->parent ? blk_get_user(child->parent) : "a block backend");
 }
 
 /* Whether @child may use @perm and share @shared beside the other parents of its node. */
@@ -220,6 +222,7 @@ BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_b
     uint64_t perm, shared;
 
     assert(!well_known || !*well_known);
+    assert(parent->aio_context == child_bs->aio_context);
     child->parent_is_node = true;
     needs_of_child(parent, &perm, &shared);
     child = attach(child, perm, shared, errp);
@@ -233,16 +236,56 @@ BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_b
     return child;
 }
 
-BdrvChild *bdrv_root_attach_child(BlockDriverState *child_bs, const char *name, void *parent,
+/* A coroutine stays in its thread, and so must the nodes that it works on. */
+static bool check_thread_of_user(const BlockDriverState *bs, Error **errp)
+{
+    g_autofree char *place = NULL;
+
+    if (!qemu_in_coroutine() || bs->aio_context == qemu_get_current_aio_context()) {
+        return true;
+    }
+    place = iothread_describe_context(bs->aio_context);
+    error_setg(errp, "Node '%s' cannot be used here while it is in %s", bs->node_name, place);
+    return false;
+}
+
+typedef struct AttachCall {
+    BdrvChild *child;
+    uint64_t perm, shared;
+    Error *err;
+} AttachCall;
+
+static void attach_call(void *opaque)
+{
+    AttachCall *call = opaque;
+
+    call->child = attach(call->child, call->perm, call->shared, &call->err);
+}
+
+BdrvChild *bdrv_root_attach_child(BlockDriverState *child_bs, const char *name, BlockBackend *parent,
                                   uint64_t perm, uint64_t shared_perm, Error **errp)
 {
-    return attach(new_edge(child_bs, name, parent), perm, shared_perm, errp);
+    AttachCall call = {.perm = perm, .shared = shared_perm};
+
+    if (!check_thread_of_user(child_bs, errp)) {
+        bdrv_unref(child_bs);
+        return NULL;
+    }
+    call.child = new_edge(child_bs, name, parent);
+    if (qemu_in_coroutine()) {
+        attach_call(&call);
+    } else {
+        aio_run_in(child_bs->aio_context, attach_call, &call);
+    }
+    error_propagate(errp, call.err);
+    return call.child;
 }
 
 void bdrv_detach_child(BdrvChild *child)
 {
     BlockDriverState *bs = child->bs;
 
+    assert(bs->aio_context == qemu_get_current_aio_context());
     if (child->parent_is_node) {
         BdrvChild **well_known = well_known_child(child->parent, child->name);
 

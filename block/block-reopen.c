@@ -222,10 +222,10 @@ static void drain_all(GPtrArray *nodes, void (*begin_or_end)(BlockDriverState *b
     }
 }
 
-int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
+/* In the thread of @bs. */
+static int reopen(BlockDriverState *bs, const json_t *changes, int flags, Error **errp)
 {
     g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
-    g_autoptr(json_t) changes = options;
     int old_flags = bs->open_flags;
     int ret;
 
@@ -242,4 +242,29 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
     drain_all(nodes, bdrv_drained_end);
     trace_bdrv_node_reopen(bs->node_name, old_flags, flags, ret);
     return ret;
+}
+
+typedef struct ReopenCall {
+    BlockDriverState *bs;
+    const json_t *changes;
+    int flags;
+    Error *err;
+    int ret;
+} ReopenCall;
+
+static void reopen_call(void *opaque)
+{
+    ReopenCall *call = opaque;
+
+    call->ret = reopen(call->bs, call->changes, call->flags, &call->err);
+}
+
+int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
+{
+    g_autoptr(json_t) changes = options;
+    ReopenCall call = {.bs = bs, .changes = changes, .flags = flags};
+
+    aio_run_in(bs->aio_context, reopen_call, &call);
+    error_propagate(errp, call.err);
+    return call.ret;
 }

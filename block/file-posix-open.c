@@ -159,6 +159,7 @@ static bool choose_engine(FileHandle *handle, AioContext *ctx, const BlockdevOpt
         [BLOCKDEV_AIO_OPTIONS_IO_URING] = AIO_ENGINE_IO_URING,
     };
 
+    handle->is_engine_given = options->has_aio;
     if (!options->has_aio) {
         handle->engine = aio_engine_default(ctx);
         return true;
@@ -269,6 +270,25 @@ void file_close(BlockDriverState *bs)
     file_locks_release(&s->locks, s->handle.fd);
     handle_close(&s->handle);
     g_clear_pointer(&s->filename, g_free);
+}
+
+/* Engines are an event loop's: the one that was chosen for the old loop may be missing here. */
+bool file_can_change_aio_context(BlockDriverState *bs, AioContext *ctx, Error **errp)
+{
+    const FilePosix *s = bs->opaque;
+    const FileHandle *handle = &s->handle;
+
+    return !handle->is_engine_given ||
+           aio_engine_for_file(ctx, handle->engine, handle->is_direct, errp);
+}
+
+void file_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
+{
+    FilePosix *s = bs->opaque;
+
+    if (!s->handle.is_engine_given) {
+        s->handle.engine = aio_engine_default(ctx);
+    }
 }
 
 int file_reopen_common(BlockDriverState *bs, const BlockdevOptionsFile *options, int flags,

@@ -49,6 +49,7 @@ typedef struct FileHandle {
     int fd; /* -1: none */
     bool is_read_only;
     bool is_direct;
+    bool is_engine_given; /* by the user, who wants this one and no other */
     AioEngine engine;
     /* Bytes: what O_DIRECT asks for, 1 without it. */
     uint32_t request_alignment;
@@ -83,6 +84,8 @@ int file_reopen_common(BlockDriverState *bs, const BlockdevOptionsFile *options,
 void file_reopen_commit(BlockDriverState *bs, int flags);
 void file_reopen_abort(BlockDriverState *bs);
 extern const char *const file_mutable_options[];
+bool file_can_change_aio_context(BlockDriverState *bs, AioContext *ctx, Error **errp);
+void file_attach_aio_context(BlockDriverState *bs, AioContext *ctx);
 void file_refresh_limits(BlockDriverState *bs, Error **errp);
 int file_set_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp);
 int coroutine_fn file_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,

@@ -3,7 +3,8 @@
  * What the files of the block graph share among themselves and nobody else uses.
  *
  * Option trees are jansson objects with nested keys; scalars may be JSON values or strings, as they
- * come from a command line.  Everything here runs in the main thread, outside coroutines.
+ * come from a command line.  Everything here runs outside coroutines, in the main thread or, where
+ * a function says so, in the thread of the node while the main thread waits for it.
  */
 #ifndef BLOCK_GRAPH_INT_H
 #define BLOCK_GRAPH_INT_H
@@ -64,10 +65,11 @@ BlockdevOptions *bdrv_typed_options(const BlockDriver *drv, const json_t *option
 BlockDriverState *bdrv_new_node(const char *node_name, Error **errp);
 
 /*
- * Call @func(@opaque) outside of any coroutine and return when it has: at once, or from the event
- * loop.
+ * Call @func(@opaque) outside of any coroutine in the thread of @ctx, and return when it has.  In a
+ * coroutine: yields, and the event loop of its thread sees to it.  In the main thread or in the one
+ * of @ctx.
  */
-void bdrv_call_outside_coroutine(void (*func)(void *opaque), void *opaque);
+void bdrv_call_in(AioContext *ctx, void (*func)(void *opaque), void *opaque);
 
 /* ---- permissions (block-perm.c) ---- */
 

@@ -7,7 +7,7 @@
  * come from the drainer itself, directly to the node, still work: that is how a node is flushed
  * before it is closed.
  *
- * Main thread, outside coroutines.
+ * Outside coroutines, in the node's thread or, which waits for it then, in the main thread.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
@@ -55,16 +55,27 @@ static bool is_busy(const BlockDriverState *bs)
     return false;
 }
 
-void bdrv_drained_begin(BlockDriverState *bs)
+static void begin(void *opaque)
 {
-    assert(!qemu_in_coroutine());
+    BlockDriverState *bs = opaque;
+
     for_each_ancestor(bs, quiesce);
     AIO_WAIT_WHILE(bs->aio_context, is_busy(bs));
 }
 
+void bdrv_drained_begin(BlockDriverState *bs)
+{
+    aio_run_in(bs->aio_context, begin, bs);
+}
+
+static void end(void *opaque)
+{
+    for_each_ancestor(opaque, unquiesce);
+}
+
 void bdrv_drained_end(BlockDriverState *bs)
 {
-    for_each_ancestor(bs, unquiesce);
+    aio_run_in(bs->aio_context, end, bs);
 }
 
 void bdrv_drain_all(void)

@@ -1,39 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests for code outside coroutines: each runs in a coroutine of the node's AioContext, and the
- * caller runs the event loop until it has ended.
+ * Requests for code outside coroutines: each runs in a coroutine of the node's AioContext, whose
+ * loop is run until it has ended.  A caller in another thread sleeps meanwhile.
  */
 #include "qemu/osdep.h"
 #include "block/io-int.h"
 
 typedef struct SyncCall {
+    AioContext *ctx;
     BdrvCoFunc *func;
     void *arg;
     int ret;
-    AioContext *waiter;
-    bool is_done; /* set last, by the coroutine; read by the waiter, perhaps in another thread */
+    bool is_done;
 } SyncCall;
 
 static void coroutine_fn sync_call_entry(void *opaque)
 {
     SyncCall *call = opaque;
-    AioContext *waiter = call->waiter;
 
     call->ret = call->func(call->arg);
-    /* From here on @call may be gone. */
-    __atomic_store_n(&call->is_done, true, __ATOMIC_RELEASE);
-    aio_notify(waiter);
+    call->is_done = true;
+}
+
+static void sync_call_run(void *opaque)
+{
+    SyncCall *call = opaque;
+
+    qemu_coroutine_enter(qemu_coroutine_create(sync_call_entry, call));
+    AIO_WAIT_WHILE(call->ctx, !call->is_done);
 }
 
 int bdrv_run_co(AioContext *ctx, BdrvCoFunc *func, void *arg)
 {
-    SyncCall call = {.func = func, .arg = arg, .waiter = qemu_get_current_aio_context()};
+    SyncCall call = {.ctx = ctx, .func = func, .arg = arg};
 
     if (qemu_in_coroutine()) {
+        assert(ctx == qemu_get_current_aio_context());
         return func(arg);
     }
-    aio_co_enter(ctx, qemu_coroutine_create(sync_call_entry, &call));
-    AIO_WAIT_WHILE(call.waiter, !__atomic_load_n(&call.is_done, __ATOMIC_ACQUIRE));
+    aio_run_in(ctx, sync_call_run, &call);
     return call.ret;
 }
 

@@ -256,6 +256,15 @@ static void coroutine_fn zoned_wait_for_background(Qcow2Zoned *z)
     }
 }
 
+void coroutine_fn qcow2_zoned_wait_for_background(BlockDriverState *bs)
+{
+    BDRVQcow2State *s = bs->opaque;
+
+    if (s->zoned) {
+        zoned_wait_for_background(s->zoned);
+    }
+}
+
 int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs)
 {
     BDRVQcow2State *s = bs->opaque;

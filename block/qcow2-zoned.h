@@ -105,6 +105,8 @@ int coroutine_fn qcow2_zoned_inactivate(BlockDriverState *bs);
  * writes. */
 void coroutine_fn qcow2_zoned_activate(BlockDriverState *bs);
 void coroutine_fn qcow2_zoned_close(BlockDriverState *bs);
+/* Nothing is in flight: wait until the driver does nothing of its own accord either. */
+void coroutine_fn qcow2_zoned_wait_for_background(BlockDriverState *bs);
 /* Check create options: @options' zone member is not NULL.  Touches nothing. */
 int qcow2_zoned_create_check(const BlockdevCreateOptionsQcow2 *options, int64_t size,
                              int64_t cluster_size, Error **errp);

@@ -272,6 +272,25 @@ static void qcow2_close(BlockDriverState *bs)
     free_state(bs->opaque);
 }
 
+/* ---- moving to another thread ---- */
+
+static int coroutine_fn wait_for_background_entry(void *arg)
+{
+    qcow2_zoned_wait_for_background(arg);
+    return 0;
+}
+
+static void qcow2_detach_aio_context(BlockDriverState *bs)
+{
+    stop_cache_clean_timer(bs->opaque);
+    bdrv_run_co(bs->aio_context, wait_for_background_entry, bs);
+}
+
+static void qcow2_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
+{
+    start_cache_clean_timer(bs);
+}
+
 /* ---- reopen ---- */
 
 static int coroutine_fn reopen_writable_entry(void *arg)
@@ -386,6 +405,8 @@ static BlockDriver bdrv_qcow2 = {
     .bdrv_probe = qcow2_probe,
     .bdrv_open = qcow2_open,
     .bdrv_close = qcow2_close,
+    .bdrv_detach_aio_context = qcow2_detach_aio_context,
+    .bdrv_attach_aio_context = qcow2_attach_aio_context,
     .bdrv_reopen_prepare = qcow2_reopen_prepare,
     .bdrv_reopen_commit = qcow2_reopen_commit,
     .bdrv_reopen_abort = qcow2_reopen_abort,

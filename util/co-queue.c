@@ -57,3 +57,12 @@ bool qemu_co_queue_empty(const CoQueue *queue)
 {
     return STAILQ_EMPTY(&queue->waiting);
 }
+
+void qemu_co_queue_move(CoQueue *queue, AioContext *ctx)
+{
+    Coroutine *co;
+
+    STAILQ_FOREACH(co, &queue->waiting, link) {
+        __atomic_store_n(&co->ctx, ctx, __ATOMIC_RELAXED);
+    }
+}

@@ -15,14 +15,28 @@
 
 /* ---- life ---- */
 
-/* A backend without a node. */
+/*
+ * A backend without a node.  It is used in the thread of @ctx, or in the one of the node that it is
+ * given later; only the functions that make and free backends or wait may be called in the main
+ * thread, too.
+ */
 BlockBackend *blk_new(AioContext *ctx, uint64_t perm, uint64_t shared_perm);
+/* Returns 0, or -EPERM with @errp set where other users of the node do not allow it. */
 int blk_insert_bs(BlockBackend *blk, BlockDriverState *bs, Error **errp);
 void blk_remove_bs(BlockBackend *blk);
 void blk_ref(BlockBackend *blk);
 /* The last one drains, flushes and lets go of the node. */
 void blk_unref(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_unref)
+
+/* Who uses it, for messages: `export 'ID'` or the like; copied. */
+void blk_set_user(BlockBackend *blk, const char *user);
+const char *blk_get_user(const BlockBackend *blk);
+/*
+ * Whether its node may be moved to another thread (default: no), and the backend with it.  Requests
+ * and callbacks go on there; the user must be prepared for that at any time.
+ */
+void blk_set_allow_aio_context_change(BlockBackend *blk, bool allow);
 
 /*
  * Open an image, see bdrv_open(); @flags decide the permissions: reading unless BDRV_O_NO_IO,
@@ -33,8 +47,8 @@ BlockBackend *blk_new_open(const char *filename, const char *reference, json_t *
                            bool writethrough, Error **errp);
 
 /*
- * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  Outside
- * coroutines; there must be a node.  Returns 0, or a negative errno with @errp set; then the flags
+ * bdrv_reopen() of the node, with the permission to write taken or given up as @flags say.  In the
+ * node's thread, outside coroutines; there must be a node.  Returns 0, or a negative errno with @errp set; then the flags
  * and permissions are as before.
  */
 int blk_reopen(BlockBackend *blk, json_t *options, int flags, Error **errp);

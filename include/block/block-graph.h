@@ -2,7 +2,10 @@
 /*
  * The graph of block nodes: opening, naming, referencing, permissions.
  *
- * All of it runs in the main thread, outside coroutines, unless a function says otherwise.
+ * All of it runs outside coroutines, unless a function says otherwise.  The main thread alone opens
+ * nodes, closes them, reopens them and moves them to other threads; it sees to it that what must
+ * run in the node's thread does, and waits.  Everything else runs in the node's thread: see
+ * docs/devel/threads.rst.
  */
 #ifndef BLOCK_GRAPH_H
 #define BLOCK_GRAPH_H
@@ -74,6 +77,17 @@ const char *bdrv_get_node_name(const BlockDriverState *bs);
 const char *bdrv_get_format_name(const BlockDriverState *bs);
 bool bdrv_is_read_only(const BlockDriverState *bs);
 AioContext *bdrv_get_aio_context(BlockDriverState *bs);
+
+/*
+ * Move @bs, and every node that it is connected with through parents and children, to the thread of
+ * @ctx.  Requests in flight are completed first; those that users make meanwhile wait, and go on in
+ * the new thread.
+ *
+ * Called in the main thread.  Returns 0, or with @errp set and nothing changed: -EBUSY where a user
+ * of one of the nodes must stay where it is (see blk_set_allow_aio_context_change()), -EINVAL where
+ * a driver cannot work in @ctx.
+ */
+int bdrv_try_change_aio_context(BlockDriverState *bs, AioContext *ctx, Error **errp);
 /* Recompute the limits of @bs from its file and its driver. */
 void bdrv_refresh_limits(BlockDriverState *bs, Error **errp);
 
@@ -92,8 +106,11 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp);
  */
 BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_bs, const char *name,
                              Error **errp);
-/* The same for a user of the block layer. */
-BdrvChild *bdrv_root_attach_child(BlockDriverState *child_bs, const char *name, void *parent,
+/*
+ * The same for a user of the block layer; @parent is NULL where that is no backend.  In the main
+ * thread or in the node's; in a coroutine only in the node's, otherwise it is refused.
+ */
+BdrvChild *bdrv_root_attach_child(BlockDriverState *child_bs, const char *name, BlockBackend *parent,
                                   uint64_t perm, uint64_t shared_perm, Error **errp);
 void bdrv_detach_child(BdrvChild *child);
 int bdrv_child_try_set_perm(BdrvChild *child, uint64_t perm, uint64_t shared, Error **errp);

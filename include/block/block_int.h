@@ -113,6 +113,7 @@ struct BlockDriverState {
     BlockDriver *unusable_drv;
     /* the driver's state, drv->instance_size bytes, zeroed before bdrv_open */
     void *opaque;
+    /* that of its parents and children, too */
     AioContext *aio_context;
 
     int open_flags;          /* BDRV_O_* in force */
@@ -207,6 +208,16 @@ struct BlockDriver {
     void (*bdrv_reopen_abort)(BlockDriverState *bs);
     /* Names of the driver's options that bdrv_reopen_prepare can change; the last is NULL. */
     const char *const *mutable_options;
+    /*
+     * The node moves to another thread.  All outside coroutines, while no request is in flight.
+     * First every driver is asked, in the main thread, whether its node can work in @ctx; false
+     * with @errp set.  Then each detaches in the old thread, parents before their children: it ends
+     * what it does of its own accord (timers, bottom halves, coroutines), for which it may poll the
+     * loop.  Then each attaches in the new one, children first; bs->aio_context is @ctx by then.
+     */
+    bool (*bdrv_can_change_aio_context)(BlockDriverState *bs, AioContext *ctx, Error **errp);
+    void (*bdrv_detach_aio_context)(BlockDriverState *bs);
+    void (*bdrv_attach_aio_context)(BlockDriverState *bs, AioContext *ctx);
     /*
      * Names of the options that change what a reader sees, so that a file name alone would not
      * describe the node; the last is NULL.

@@ -71,6 +71,12 @@ void qemu_co_queue_restart_all(CoQueue *queue);
 
 bool qemu_co_queue_empty(const CoQueue *queue);
 
+/*
+ * Let all that wait now go on in @ctx when they are woken: what they work on moves there.  In the
+ * thread that they wait in.
+ */
+void qemu_co_queue_move(CoQueue *queue, AioContext *ctx);
+
 /* ---- mutex ---- */
 
 /*
