@@ -19,7 +19,7 @@ typedef struct VhostUserBlkExport {
     VirtIOBlkHandler *handler;
     unsigned int num_queues;
     int listen_fd;
-    char *path; /* of the socket that we made; NULL: none */
+    char *path; /* of the socket that we made, absolute; NULL: none */
     VhostUserSession *session;
 } VhostUserBlkExport;
 
@@ -56,10 +56,14 @@ static void accept_one(void *opaque)
         }
         return;
     }
-    watch_socket(export, false);
-    blk_exp_ref(&export->exp);
     export->session = vhost_user_session_new(fd, export->exp.id, export->handler,
                                              export->num_queues, session_ended, export);
+    if (!export->session) {
+        warn_report("Export '%s': no descriptors are left for a connection", export->exp.id);
+        return;
+    }
+    watch_socket(export, false);
+    blk_exp_ref(&export->exp);
 }
 
 /* ---- the export ---- */
@@ -89,7 +93,7 @@ static int create_export(BlockExport *exp, BlockExportOptions *options, Error **
     export->num_queues = device.num_queues;
     if (opts->addr->type == SOCKET_ADDRESS_TYPE_UNIX) {
         export->listen_fd = unix_socket_listen(opts->addr->u.q_unix.path, errp);
-        export->path = g_strdup(opts->addr->u.q_unix.path);
+        export->path = g_canonicalize_filename(opts->addr->u.q_unix.path, NULL);
     } else {
         export->listen_fd = unix_socket_take_listening("addr.str", opts->addr->u.fd.str, errp);
     }

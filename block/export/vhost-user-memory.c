@@ -9,28 +9,38 @@
 
 #include "vhost-user-memory.h"
 
-void *vhost_user_map_file(int fd, uint64_t offset, uint64_t bytes, void **mapping, Error **errp)
+bool vhost_user_map_file(VhostUserMapping *mapping, int fd, uint64_t offset, uint64_t bytes,
+                         int loss_event, Error **errp)
 {
     struct stat st;
 
     if (bytes == 0 || bytes > INT64_MAX || offset > INT64_MAX - bytes) {
         error_setg(errp, "0x%" PRIx64 " bytes at 0x%" PRIx64 " of a file cannot be mapped", bytes,
                    offset);
-        return NULL;
+        return false;
     }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < (int64_t)(offset + bytes)) {
         error_setg(errp, "0x%" PRIx64 " bytes at 0x%" PRIx64 " are not in the file", bytes, offset);
-        return NULL;
+        return false;
     }
     /* From the start of the file, as huge pages would want an offset of their size. */
-    *mapping = mmap(NULL, offset + bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-                    0);
-    if (*mapping == MAP_FAILED) {
+    mapping->bytes = ROUND_UP(offset + bytes, (uint64_t)sysconf(_SC_PAGESIZE));
+    mapping->base = mmap(NULL, mapping->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                         fd, 0);
+    if (mapping->base == MAP_FAILED) {
         error_setg_errno(errp, errno, "Cannot map 0x%" PRIx64 " bytes of a file", offset + bytes);
-        return NULL;
+        return false;
     }
-    madvise(*mapping, offset + bytes, MADV_DONTDUMP);
-    return (uint8_t *)*mapping + offset;
+    madvise(mapping->base, mapping->bytes, MADV_DONTDUMP);
+    mapping->guard = memory_guard_new(mapping->base, mapping->bytes, loss_event);
+    mapping->host = (uint8_t *)mapping->base + offset;
+    return true;
+}
+
+void vhost_user_unmap(VhostUserMapping *mapping)
+{
+    memory_guard_free(mapping->guard);
+    munmap(mapping->base, mapping->bytes);
 }
 
 static bool do_overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
@@ -42,7 +52,6 @@ bool vhost_user_memory_add(VhostUserMemory *memory, const VhostUserRegion *regio
                            Error **errp)
 {
     MappedRegion *mapped = &memory->regions[memory->nr_regions];
-    uint8_t *host;
 
     if (memory->nr_regions == VHOST_USER_MAX_SLOTS) {
         error_setg(errp, "more than %d memory regions", VHOST_USER_MAX_SLOTS);
@@ -64,15 +73,14 @@ bool vhost_user_memory_add(VhostUserMemory *memory, const VhostUserRegion *regio
             return false;
         }
     }
-    host = vhost_user_map_file(fd, region->mmap_offset, region->bytes, &mapped->mapping, errp);
-    if (!host) {
+    if (!vhost_user_map_file(&mapped->mapping, fd, region->mmap_offset, region->bytes,
+                             memory->loss_event, errp)) {
         return false;
     }
     mapped->guest_addr = region->guest_addr;
     mapped->user_addr = region->user_addr;
     mapped->bytes = region->bytes;
-    mapped->host = host;
-    mapped->mapping_bytes = region->mmap_offset + region->bytes;
+    mapped->host = mapped->mapping.host;
     memory->nr_regions++;
     return true;
 }
@@ -84,7 +92,7 @@ bool vhost_user_memory_remove(VhostUserMemory *memory, const VhostUserRegion *re
 
         if (mapped->guest_addr == region->guest_addr && mapped->user_addr == region->user_addr &&
             mapped->bytes == region->bytes) {
-            munmap(mapped->mapping, mapped->mapping_bytes);
+            vhost_user_unmap(&mapped->mapping);
             *mapped = memory->regions[--memory->nr_regions];
             memory->last_hit = 0;
             return true;
@@ -98,7 +106,7 @@ bool vhost_user_memory_remove(VhostUserMemory *memory, const VhostUserRegion *re
 void vhost_user_memory_clear(VhostUserMemory *memory)
 {
     for (unsigned int i = 0; i < memory->nr_regions; i++) {
-        munmap(memory->regions[i].mapping, memory->regions[i].mapping_bytes);
+        vhost_user_unmap(&memory->regions[i].mapping);
     }
     memory->nr_regions = 0;
     memory->last_hit = 0;

@@ -4,28 +4,36 @@
  *
  * Two kinds of addresses lead to it: the guest's own, in requests, and the front-end's, for rings.
  *
- * A front-end that shrinks a file after it has sent it makes us fault (SIGBUS) when the lost pages
- * are touched.  The size is checked once, when the file is mapped; beyond that the owner of the
- * socket, who is the owner of the daemon, is trusted to keep it.  A guest has no way to do so.
+ * A front-end that shrinks a file after it has sent it would make us fault when lost pages are
+ * touched.  So all mappings are guarded (qemu/memory-guard.h), and an event tells of the loss.
  */
 #ifndef BLOCK_EXPORT_VHOST_USER_MEMORY_H
 #define BLOCK_EXPORT_VHOST_USER_MEMORY_H
 
+#include "qemu/memory-guard.h"
 #include "vhost-user-message.h"
 
 #define VHOST_USER_MAX_SLOTS 509
 
+/* A part of a file in memory. */
+typedef struct VhostUserMapping {
+    uint8_t *host; /* of the part's first byte */
+    void *base;    /* of what is mapped: it begins with the file */
+    size_t bytes;
+    MemoryGuard *guard;
+} VhostUserMapping;
+
 typedef struct MappedRegion {
     uint64_t guest_addr, user_addr, bytes;
-    uint8_t *host;     /* of the region's first byte */
-    void *mapping;
-    size_t mapping_bytes;
+    uint8_t *host; /* of the region's first byte */
+    VhostUserMapping mapping;
 } MappedRegion;
 
 typedef struct VhostUserMemory {
     MappedRegion regions[VHOST_USER_MAX_SLOTS];
     unsigned int nr_regions;
     unsigned int last_hit; /* the region of the last translation */
+    int loss_event;        /* a non-blocking eventfd that is signalled when pages were lost */
 } VhostUserMemory;
 
 /* Map a region of the file @fd (stays the caller's); false with @errp set. */
@@ -43,9 +51,11 @@ void *vhost_user_memory_translate(void *memory, uint64_t guest_addr, uint64_t *l
 void *vhost_user_memory_at(VhostUserMemory *memory, uint64_t user_addr, uint64_t bytes);
 
 /*
- * Map @bytes at @offset of the file @fd, shared; *@mapping is what to unmap, @offset bytes longer.
- * NULL with @errp set where the file is shorter or refuses.
+ * Map @bytes at @offset of the file @fd, shared; @loss_event is signalled when pages of it were
+ * lost.  False with @errp set where the file is shorter or refuses.
  */
-void *vhost_user_map_file(int fd, uint64_t offset, uint64_t bytes, void **mapping, Error **errp);
+bool vhost_user_map_file(VhostUserMapping *mapping, int fd, uint64_t offset, uint64_t bytes,
+                         int loss_event, Error **errp);
+void vhost_user_unmap(VhostUserMapping *mapping);
 
 #endif

@@ -5,6 +5,7 @@
 #include "qemu/osdep.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -339,9 +340,9 @@ static bool coroutine_fn set_vring_err(VhostUserSession *s, VhostUserMessage *ms
 
 static void unmap_inflight(VhostUserSession *s)
 {
-    if (s->inflight) {
-        munmap(s->inflight_mapping, s->inflight_mapping_bytes);
-        s->inflight = NULL;
+    if (s->inflight.host) {
+        vhost_user_unmap(&s->inflight);
+        s->inflight.host = NULL;
     }
 }
 
@@ -380,9 +381,8 @@ static bool coroutine_fn set_inflight_fd(VhostUserSession *s, VhostUserMessage *
                                          Error **errp)
 {
     const VhostUserInflight *inflight = &msg->payload.inflight;
+    VhostUserMapping area;
     uint64_t needed;
-    void *mapping;
-    uint8_t *area;
 
     if (!check_inflight(s, inflight, errp)) {
         return false;
@@ -393,15 +393,13 @@ static bool coroutine_fn set_inflight_fd(VhostUserSession *s, VhostUserMessage *
                    inflight->mmap_bytes, msg->nr_fds);
         return false;
     }
-    area = vhost_user_map_file(msg->fds[0], inflight->mmap_offset, needed, &mapping, errp);
-    if (!area) {
+    if (!vhost_user_map_file(&area, msg->fds[0], inflight->mmap_offset, needed,
+                             s->memory.loss_event, errp)) {
         return false;
     }
     rest_all(s);
     unmap_inflight(s);
     s->inflight = area;
-    s->inflight_mapping = mapping;
-    s->inflight_mapping_bytes = inflight->mmap_offset + needed;
     s->inflight_queues = inflight->num_queues;
     s->inflight_size = inflight->queue_size;
     return update_all(s, errp);
@@ -493,6 +491,17 @@ static bool coroutine_fn serve_message(VhostUserSession *s, VhostUserMessage *ms
 
 /* ---- life ---- */
 
+static void memory_lost(void *opaque)
+{
+    VhostUserSession *s = opaque;
+    uint64_t count;
+
+    if (read(s->memory.loss_event, &count, sizeof(count)) == sizeof(count)) {
+        warn_report("Export '%s': the front-end has taken memory away: disconnected", s->name);
+        vhost_user_session_stop(s);
+    }
+}
+
 static void coroutine_fn run_session(void *opaque)
 {
     VhostUserSession *s = opaque;
@@ -514,6 +523,8 @@ static void coroutine_fn run_session(void *opaque)
     }
     unmap_inflight(s);
     vhost_user_memory_clear(&s->memory);
+    aio_set_fd_handler(qemu_get_current_aio_context(), s->memory.loss_event, NULL, NULL, NULL);
+    close(s->memory.loss_event);
     virtio_blk_handler_reset(s->handler);
     close(s->socket);
     g_free(s->vrings);
@@ -525,8 +536,16 @@ VhostUserSession *vhost_user_session_new(int socket, const char *name, VirtIOBlk
                                          unsigned int nr_vrings, void (*ended)(void *opaque),
                                          void *opaque)
 {
-    VhostUserSession *s = g_new0(VhostUserSession, 1);
+    VhostUserSession *s;
+    int loss_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
+    if (loss_event < 0) {
+        close(socket);
+        return NULL;
+    }
+    s = g_new0(VhostUserSession, 1);
+    s->memory.loss_event = loss_event;
+    aio_set_fd_handler(qemu_get_current_aio_context(), loss_event, memory_lost, NULL, s);
     s->socket = socket;
     s->name = name;
     s->handler = handler;

@@ -42,15 +42,14 @@ struct VhostUserSession {
     VhostUserVring *vrings;
     unsigned int nr_vrings;
 
-    uint8_t *inflight; /* NULL: none */
-    void *inflight_mapping;
-    size_t inflight_mapping_bytes;
+    VhostUserMapping inflight; /* host is NULL: none */
     unsigned int inflight_queues, inflight_size;
 };
 
 /*
  * Serve the connected @socket, which is taken over, in the calling context.  @ended(@opaque) is
- * called when the connection is over and all of it has been freed.
+ * called when the connection is over and all of it has been freed.  NULL where the process has no
+ * descriptors left: then @socket is closed, and nothing is called.
  */
 VhostUserSession *vhost_user_session_new(int socket, const char *name, VirtIOBlkHandler *handler,
                                          unsigned int nr_vrings, void (*ended)(void *opaque),

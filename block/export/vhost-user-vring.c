@@ -103,10 +103,11 @@ static void *find_log(const VhostUserVring *vring)
 {
     const VhostUserSession *session = vring->session;
 
-    if (!session->inflight || vring->index >= session->inflight_queues) {
+    if (!session->inflight.host || vring->index >= session->inflight_queues) {
         return NULL;
     }
-    return session->inflight + vring->index * virtqueue_inflight_bytes(session->inflight_size);
+    return session->inflight.host +
+           vring->index * virtqueue_inflight_bytes(session->inflight_size);
 }
 
 bool vhost_user_vring_update(VhostUserVring *vring, Error **errp)

@@ -8,19 +8,24 @@
 
 #include "virtio-driver.h"
 
-void driver_memory_init(DriverMemory *memory)
+void driver_memory_init_size(DriverMemory *memory, size_t size)
 {
+    memory->size = size;
     memory->fd = memfd_create("driver", MFD_CLOEXEC);
     g_assert_cmpint(memory->fd, >=, 0);
-    g_assert_cmpint(ftruncate(memory->fd, DRIVER_MEMORY_BYTES), ==, 0);
-    memory->bytes = mmap(NULL, DRIVER_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd,
-                         0);
+    g_assert_cmpint(ftruncate(memory->fd, size), ==, 0);
+    memory->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
     g_assert_true(memory->bytes != MAP_FAILED);
+}
+
+void driver_memory_init(DriverMemory *memory)
+{
+    driver_memory_init_size(memory, DRIVER_MEMORY_BYTES);
 }
 
 void driver_memory_done(DriverMemory *memory)
 {
-    munmap(memory->bytes, DRIVER_MEMORY_BYTES);
+    munmap(memory->bytes, memory->size);
     close(memory->fd);
 }
 
@@ -28,10 +33,10 @@ void *driver_translate(void *opaque, uint64_t addr, uint64_t *len)
 {
     DriverMemory *memory = opaque;
 
-    if (addr < DRIVER_BASE || addr - DRIVER_BASE >= DRIVER_MEMORY_BYTES) {
+    if (addr < DRIVER_BASE || addr - DRIVER_BASE >= memory->size) {
         return NULL;
     }
-    *len = MIN(*len, DRIVER_MEMORY_BYTES - (addr - DRIVER_BASE));
+    *len = MIN(*len, memory->size - (addr - DRIVER_BASE));
     return memory->bytes + (addr - DRIVER_BASE);
 }
 
@@ -75,13 +80,38 @@ void driver_offer(DriverRing *ring, uint16_t head)
     __atomic_store_n((uint16_t *)(avail + 2), cpu_to_le16(ring->avail_idx), __ATOMIC_SEQ_CST);
 }
 
+bool driver_needs_kick(const DriverRing *ring, uint16_t old)
+{
+    const uint8_t *used = ring->memory->bytes + ring->used;
+    uint16_t event;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    event = lduw_le_p(used + 4 + 8 * (size_t)ring->size);
+    return (uint16_t)(ring->avail_idx - event - 1) < (uint16_t)(ring->avail_idx - old);
+}
+
+void driver_want_call(DriverRing *ring)
+{
+    uint8_t *avail = ring->memory->bytes + ring->avail;
+
+    __atomic_store_n((uint16_t *)(avail + 4 + 2 * (size_t)ring->size),
+                     cpu_to_le16(ring->used_seen), __ATOMIC_SEQ_CST);
+}
+
+bool driver_has_answer(const DriverRing *ring)
+{
+    const uint8_t *used = ring->memory->bytes + ring->used;
+
+    return le16_to_cpu(__atomic_load_n((const uint16_t *)(used + 2), __ATOMIC_SEQ_CST)) !=
+           ring->used_seen;
+}
+
 bool driver_take(DriverRing *ring, uint32_t *head, uint32_t *len)
 {
     uint8_t *used = ring->memory->bytes + ring->used;
     const uint8_t *entry = used + 4 + 8 * (size_t)(ring->used_seen % ring->size);
 
-    if (le16_to_cpu(__atomic_load_n((uint16_t *)(used + 2), __ATOMIC_SEQ_CST)) ==
-        ring->used_seen) {
+    if (!driver_has_answer(ring)) {
         return false;
     }
     *head = ldl_le_p(entry);
@@ -90,23 +120,27 @@ bool driver_take(DriverRing *ring, uint32_t *head, uint32_t *len)
     return true;
 }
 
-size_t driver_blk_request(DriverRing *ring, unsigned int slot, size_t at, uint32_t type,
-                          uint64_t sector, uint32_t data_bytes, bool is_data_writable,
-                          uint32_t footer)
+void driver_blk_chain(DriverMemory *memory, size_t table, unsigned int first, size_t at,
+                      size_t data_at, uint32_t type, uint64_t sector, uint32_t data_bytes,
+                      bool is_data_writable, uint32_t footer)
 {
-    DriverMemory *memory = ring->memory;
-    unsigned int i = 3 * slot;
-    size_t data = at + 32;
-
     stl_le_p(memory->bytes + at, type);
     stl_le_p(memory->bytes + at + 4, 7); /* a priority: to be ignored */
     stq_le_p(memory->bytes + at + 8, sector);
     memset(memory->bytes + at + 16, 0xff, 16);
-    driver_desc(memory, ring->desc, i, at, 16, DESC_NEXT, data_bytes ? i + 1 : i + 2);
-    driver_desc(memory, ring->desc, i + 1, data, data_bytes,
-                DESC_NEXT | (is_data_writable ? DESC_WRITE : 0), i + 2);
-    driver_desc(memory, ring->desc, i + 2, at + 16, footer, DESC_WRITE, 0);
-    return data;
+    driver_desc(memory, table, first, at, 16, DESC_NEXT, data_bytes ? first + 1 : first + 2);
+    driver_desc(memory, table, first + 1, data_at, data_bytes,
+                DESC_NEXT | (is_data_writable ? DESC_WRITE : 0), first + 2);
+    driver_desc(memory, table, first + 2, at + 16, footer, DESC_WRITE, 0);
+}
+
+size_t driver_blk_request(DriverRing *ring, unsigned int slot, size_t at, uint32_t type,
+                          uint64_t sector, uint32_t data_bytes, bool is_data_writable,
+                          uint32_t footer)
+{
+    driver_blk_chain(ring->memory, ring->desc, 3 * slot, at, at + 32, type, sector, data_bytes,
+                     is_data_writable, footer);
+    return at + 32;
 }
 
 uint8_t driver_blk_status(DriverRing *ring, size_t at, uint32_t footer)

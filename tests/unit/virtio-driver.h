@@ -19,9 +19,12 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 typedef struct DriverMemory {
     int fd;
     uint8_t *bytes;
+    size_t size;
 } DriverMemory;
 
+/* DRIVER_MEMORY_BYTES, or as many as one wants. */
 void driver_memory_init(DriverMemory *memory);
+void driver_memory_init_size(DriverMemory *memory, size_t size);
 void driver_memory_done(DriverMemory *memory);
 /* As the callback of a VirtQueueMemory. */
 void *driver_translate(void *memory, uint64_t addr, uint64_t *len);
@@ -42,6 +45,14 @@ void driver_ring_set_idx(DriverRing *ring, uint16_t idx);
 void driver_desc(DriverMemory *memory, size_t table, unsigned int i, uint64_t at, uint32_t len,
                  uint16_t flags, uint16_t next);
 void driver_offer(DriverRing *ring, uint16_t head);
+/*
+ * With event indexes: whether the device wants to hear of what was offered since the available
+ * index was @old, and the wish to hear of the next answer.
+ */
+bool driver_needs_kick(const DriverRing *ring, uint16_t old);
+void driver_want_call(DriverRing *ring);
+/* Whether there is an answer to take. */
+bool driver_has_answer(const DriverRing *ring);
 /* The next answer; false where there is none yet. */
 bool driver_take(DriverRing *ring, uint32_t *head, uint32_t *len);
 
@@ -53,6 +64,13 @@ bool driver_take(DriverRing *ring, uint32_t *head, uint32_t *len);
 size_t driver_blk_request(DriverRing *ring, unsigned int slot, size_t at, uint32_t type,
                           uint64_t sector, uint32_t data_bytes, bool is_data_writable,
                           uint32_t footer);
+/*
+ * The same with descriptors @first to @first + 2 of the table at @table, header and footer at @at,
+ * and the data at @data_at.
+ */
+void driver_blk_chain(DriverMemory *memory, size_t table, unsigned int first, size_t at,
+                      size_t data_at, uint32_t type, uint64_t sector, uint32_t data_bytes,
+                      bool is_data_writable, uint32_t footer);
 /* The status that was answered. */
 uint8_t driver_blk_status(DriverRing *ring, size_t at, uint32_t footer);
 
