@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "qapi/error.h"
+#include "qapi/qapi-types.h"
 #include "qapi/type-info.h"
 
 /* ---- steps of the start: startup.c ---- */
@@ -56,7 +57,7 @@ void daemon_report_option_error(const DaemonOption *option, const char *text, Er
 /* ---- the command line: options.c ---- */
 
 typedef struct DaemonArgs {
-    GPtrArray *steps; /* DaemonStep, in the order given */
+    GPtrArray *steps;    /* DaemonStep, in the order given */
     const char *pidfile; /* NULL: none */
     bool is_daemonized;
 } DaemonArgs;
@@ -89,9 +90,14 @@ bool daemon_print_option_help(const DaemonOption *option, const json_t *tree, Er
  */
 bool quit_catch_signals(Error **errp);
 
-/* Ask to quit: quit_is_wanted() is true from now on, and the event loop looks. */
-void quit_request(void);
+/*
+ * Ask to quit: quit_is_wanted() is true from now on, the event loop looks, and nobody waits any
+ * more for the first client of a chardev.  The first reason counts.
+ */
+void quit_request(ShutdownCause reason);
 bool quit_is_wanted(void);
+/* Once it is. */
+ShutdownCause quit_reason(void);
 
 /* ---- going to the background: daemonize.c ---- */
 

@@ -29,8 +29,8 @@ static G_NORETURN void wait_for_child(pid_t child, int child_fd)
         _exit(EXIT_SUCCESS);
     }
     if (waitpid(child, &status, 0) == child && WIFSIGNALED(status)) {
-        error_report("The process in the background was killed by signal %d (%s)",
-                     WTERMSIG(status), strsignal(WTERMSIG(status)));
+        error_report("The process in the background was killed by signal %d (%s)", WTERMSIG(status),
+                     strsignal(WTERMSIG(status)));
     }
     _exit(EXIT_FAILURE);
 }

@@ -93,8 +93,8 @@ static void print_scalar(const HelpPlace *place, const char *key, const QapiType
                          const char *doc)
 {
     g_autofree char *values = value_usage(type);
-    g_autofree char *usage = g_strdup_printf(place->is_optional ? "[%s%s=%s]" : "%s%s=%s",
-                                             place->prefix, key, values);
+    g_autofree char *usage =
+        g_strdup_printf(place->is_optional ? "[%s%s=%s]" : "%s%s=%s", place->prefix, key, values);
 
     print_line(usage, doc, place->condition);
 }

@@ -14,9 +14,15 @@
 #include "block/export.h"
 #include "block/iothread.h"
 #include "block/monitor-nodes.h"
+#include "monitor/monitor.h"
 #include "qemu/error-report.h"
 #include "tools/common/tool-image.h"
 #include "tools/qemu-storage-daemon/daemon.h"
+
+static void quit_by_command(void)
+{
+    quit_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
+}
 
 static bool start_event_loop(Error **errp)
 {
@@ -24,6 +30,7 @@ static bool start_event_loop(Error **errp)
         return false;
     }
     bdrv_init();
+    monitor_set_quit_handler(quit_by_command);
     return quit_catch_signals(errp);
 }
 
@@ -60,13 +67,15 @@ static bool go_public(const DaemonArgs *args, PidFile **pidfile)
     return true;
 }
 
-/* Whether everything that was written is safe. */
+/* Users go first, and what they use after them.  Returns whether everything written is safe. */
 static bool take_down(PidFile *pidfile)
 {
     bool is_flushed;
 
+    monitor_announce_shutdown(quit_reason());
     blk_exp_close_all();
     is_flushed = bdrv_close_all_monitor_nodes() == 0;
+    monitor_close_all();
     iothread_delete_all();
     pidfile_remove(pidfile);
     return is_flushed;
@@ -90,6 +99,8 @@ static int serve(const DaemonArgs *args)
     if (is_started) {
         AIO_WAIT_WHILE(qemu_get_aio_context(), !quit_is_wanted());
         notify_stopping();
+    } else {
+        quit_request(SHUTDOWN_CAUSE_HOST_ERROR);
     }
     return take_down(pidfile) && is_started ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -60,9 +60,9 @@ static void send_state(const char *state)
 
 void notify_ready(bool is_new_process)
 {
-    g_autofree char *state =
-        is_new_process ? g_strdup_printf("MAINPID=%d\nREADY=1\n", (int)getpid())
-                       : g_strdup("READY=1\n");
+    g_autofree char *state = is_new_process
+                                 ? g_strdup_printf("MAINPID=%d\nREADY=1\n", (int)getpid())
+                                 : g_strdup("READY=1\n");
 
     send_state(state);
 }

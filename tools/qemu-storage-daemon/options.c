@@ -10,6 +10,7 @@
 
 #include <getopt.h>
 
+#include "qapi/qapi-visit.h"
 #include "qemu/error-report.h"
 #include "qemu/trace.h"
 #include "tools/qemu-storage-daemon/daemon.h"
@@ -136,6 +137,23 @@ static int add_step(DaemonArgs *args, const GivenOption *given)
     return EXIT_FAILURE;
 }
 
+/* Whether @args can be had together. */
+static bool check_combination(const DaemonArgs *args)
+{
+    for (guint i = 0; i < args->steps->len && args->is_daemonized; i++) {
+        const DaemonStep *step = g_ptr_array_index(args->steps, i);
+        const ChardevOptions *chardev = step->value;
+
+        if (step->option->type == &qapi_info_ChardevOptions &&
+            chardev->backend == CHARDEV_BACKEND_TYPE_STDIO) {
+            error_report("--%s %s: There are no standard streams with --daemonize",
+                         step->option->name, step->text);
+            return false;
+        }
+    }
+    return true;
+}
+
 int daemon_args_parse(DaemonArgs *args, int argc, char **argv)
 {
     g_autoptr(GArray) given = g_array_new(false, false, sizeof(GivenOption));
@@ -145,7 +163,7 @@ int daemon_args_parse(DaemonArgs *args, int argc, char **argv)
     for (guint i = 0; i < given->len && status < 0; i++) {
         status = add_step(args, &g_array_index(given, GivenOption, i));
     }
-    return status;
+    return status < 0 && !check_combination(args) ? EXIT_FAILURE : status;
 }
 
 void daemon_args_clear(DaemonArgs *args)

@@ -41,7 +41,8 @@ static bool is_same_file(const char *path, int fd)
            at_path.st_dev == open_file.st_dev && at_path.st_ino == open_file.st_ino;
 }
 
-/* A new, locked file beside @path with the process' ID; *@name is to be freed.  -1: @errp is set. */
+/* A new, locked file beside @path with the process' ID; *@name is to be freed.  -1: @errp is set.
+ */
 static int write_new_file(const char *path, char **name, Error **errp)
 {
     g_autofree char *text = g_strdup_printf("%d\n", (int)getpid());

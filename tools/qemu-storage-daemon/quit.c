@@ -11,14 +11,20 @@
 #include <sys/signalfd.h>
 
 #include "block/aio.h"
+#include "monitor/monitor.h"
 #include "tools/qemu-storage-daemon/daemon.h"
 
 static bool is_quit_wanted;
+static ShutdownCause reason_to_quit;
 static int signal_fd = -1;
 
-void quit_request(void)
+void quit_request(ShutdownCause reason)
 {
-    is_quit_wanted = true;
+    if (!is_quit_wanted) {
+        is_quit_wanted = true;
+        reason_to_quit = reason;
+    }
+    chardev_cancel_waits();
     aio_notify(qemu_get_aio_context());
 }
 
@@ -27,12 +33,18 @@ bool quit_is_wanted(void)
     return is_quit_wanted;
 }
 
+ShutdownCause quit_reason(void)
+{
+    assert(is_quit_wanted);
+    return reason_to_quit;
+}
+
 static void read_signal(void *opaque)
 {
     struct signalfd_siginfo info;
 
     if (read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        quit_request();
+        quit_request(SHUTDOWN_CAUSE_HOST_SIGNAL);
     }
 }
 

@@ -8,6 +8,7 @@
  */
 #include "qemu/osdep.h"
 
+#include "monitor/monitor.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-visit.h"
 #include "qapi/visitor.h"
@@ -29,6 +30,16 @@ static void apply_object(void *value, Error **errp)
     qmp_object_add(value, errp);
 }
 
+static void apply_chardev(void *value, Error **errp)
+{
+    chardev_add(value, errp);
+}
+
+static void apply_monitor(void *value, Error **errp)
+{
+    monitor_add(value, errp);
+}
+
 const DaemonOption daemon_options[] = {
     {
         .name = "blockdev",
@@ -39,12 +50,28 @@ const DaemonOption daemon_options[] = {
         .apply = apply_blockdev,
     },
     {
+        .name = "chardev",
+        .usage = "[backend=]BACKEND,id=ID,...",
+        .summary = "make a character device, for a monitor",
+        .type = &qapi_info_ChardevOptions,
+        .implied_key = "backend",
+        .apply = apply_chardev,
+    },
+    {
         .name = "export",
         .usage = "[type=]TYPE,id=ID,node-name=NAME,...",
         .summary = "export a block node",
         .type = &qapi_info_BlockExportOptions,
         .implied_key = "type",
         .apply = apply_export,
+    },
+    {
+        .name = "monitor",
+        .usage = "[chardev=]ID[,mode=control][,pretty=on|off]",
+        .summary = "take QMP commands from a character device",
+        .type = &qapi_info_MonitorOptions,
+        .implied_key = "chardev",
+        .apply = apply_monitor,
     },
     {
         .name = "object",
@@ -61,9 +88,8 @@ DaemonStep *daemon_step_new(const DaemonOption *option, const char *text, json_t
                             Error **errp)
 {
     bool is_json = text[0] == '{', is_help_wanted = false, is_read;
-    json_auto_t *parsed = is_json
-                              ? json_parse_text(text, errp)
-                              : keyval_parse(text, option->implied_key, &is_help_wanted, errp);
+    json_auto_t *parsed = is_json ? json_parse_text(text, errp)
+                                  : keyval_parse(text, option->implied_key, &is_help_wanted, errp);
     void *value = NULL;
     DaemonStep *step;
 
