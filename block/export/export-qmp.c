@@ -25,12 +25,12 @@ void qmp_block_export_del(const char *id, bool has_mode, BlockExportRemoveMode m
         error_setg(errp, "Export '%s' is already shutting down", id);
         return;
     }
-    if ((!has_mode || mode == BLOCK_EXPORT_REMOVE_MODE_SAFE) && exp->refcnt > 1) {
+    if (has_mode && mode == BLOCK_EXPORT_REMOVE_MODE_HARD) {
+        blk_exp_request_shutdown(exp);
+    } else if (!blk_exp_request_shutdown_if_idle(exp)) {
         error_setg(errp, "Export '%s' is still in use", id);
         error_append_hint(errp, "Use mode='hard' to disconnect its users.\n");
-        return;
     }
-    blk_exp_request_shutdown(exp);
 }
 
 BlockExportInfoList *qmp_query_block_exports(Error **errp)
@@ -44,6 +44,7 @@ BlockExportInfoList *qmp_query_block_exports(Error **errp)
         info->type = exp->drv->type;
         info->node_name = g_strdup(bdrv_get_node_name(blk_bs(exp->blk)));
         info->shutting_down = exp->is_shutting_down;
+        info->device = exp->drv->device ? g_strdup(exp->drv->device(exp)) : NULL;
         QAPI_LIST_APPEND(tail, info);
     }
     return list;
