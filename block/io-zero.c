@@ -117,7 +117,7 @@ int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t
         ret = check_zones(bs, offset, bytes);
     }
     if (ret < 0) {
-        bs->stats.counters[BDRV_STATS_WRITE].invalid++;
+        bs->stats.counters[BDRV_STATS_WRITE_ZEROES].invalid++;
         return ret;
     }
     if (bytes == 0) {
@@ -139,7 +139,7 @@ int coroutine_fn bdrv_co_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t
     if (is_fua_emulated && ret == 0) {
         ret = bdrv_co_flush(bs);
     }
-    return io_count_write(bs, BDRV_STATS_WRITE, offset + bytes, bytes, ret);
+    return io_count_write(bs, BDRV_STATS_WRITE_ZEROES, offset + bytes, bytes, ret);
 }
 
 static int coroutine_fn discard_blocks(BlockDriverState *bs, int64_t offset, int64_t bytes)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The commands that make and delete nodes: see qapi/block-runtime.json, and
+ * The commands that make, change and delete nodes: see qapi/block-runtime.json, and
  * block/monitor-nodes.h.
  *
  * Whatever touches a node is done in its thread, where nothing of its requests can come between.
  */
 #include "qemu/osdep.h"
 
-#include "block/graph-int.h"
+#include "block/block-backend.h"
 #include "block/monitor-nodes.h"
+#include "block/qmp-int.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-visit.h"
 #include "qemu/error-report.h"
@@ -32,6 +33,16 @@ static MonitorNode *find_monitor_node(const BlockDriverState *bs)
         }
     }
     return NULL;
+}
+
+BlockDriverState *qmp_find_node(const char *node_name, Error **errp)
+{
+    BlockDriverState *bs = bdrv_find_node(node_name);
+
+    if (!bs) {
+        error_setg(errp, "Failed to find node with node-name='%s'", node_name);
+    }
+    return bs;
 }
 
 /* ---- adding ---- */
@@ -82,12 +93,11 @@ static int close_monitor_node(MonitorNode *node)
 
 void qmp_blockdev_del(const char *node_name, Error **errp)
 {
-    BlockDriverState *bs = bdrv_find_node(node_name);
+    BlockDriverState *bs = qmp_find_node(node_name, errp);
     MonitorNode *node;
     int ret;
 
     if (!bs) {
-        error_setg(errp, "Failed to find node with node-name='%s'", node_name);
         return;
     }
     node = find_monitor_node(bs);
@@ -133,4 +143,39 @@ int bdrv_close_all_monitor_nodes(void)
         }
     }
     return first_error;
+}
+
+/* ---- resizing ---- */
+
+typedef struct ResizeCall {
+    BlockDriverState *bs;
+    int64_t size;
+    Error *err;
+} ResizeCall;
+
+static void resize(void *opaque)
+{
+    ResizeCall *call = opaque;
+    g_autoptr(BlockBackend) blk =
+        blk_new(bdrv_get_aio_context(call->bs), BLK_PERM_WRITE, BLK_PERM_ALL);
+
+    if (blk_insert_bs(blk, call->bs, &call->err) == 0) {
+        blk_truncate(blk, call->size, false, PREALLOC_MODE_OFF, 0, &call->err);
+    }
+}
+
+void qmp_block_resize(const char *node_name, uint64_t size, Error **errp)
+{
+    ResizeCall call = {.bs = qmp_find_node(node_name, errp), .size = size};
+
+    if (!call.bs) {
+        return;
+    }
+    if (size > BDRV_MAX_LENGTH) {
+        error_setg(errp, "Parameter 'size' must be between 0 and %" PRId64 ", got %" PRIu64,
+                   (int64_t)BDRV_MAX_LENGTH, size);
+        return;
+    }
+    aio_run_in(bdrv_get_aio_context(call.bs), resize, &call);
+    error_propagate(errp, call.err);
 }

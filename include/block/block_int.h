@@ -71,7 +71,8 @@ typedef struct BdrvTrackedRequest {
 /* What is counted of a node's requests. */
 typedef enum BdrvStatsType {
     BDRV_STATS_READ,
-    BDRV_STATS_WRITE, /* of zeroes, too */
+    BDRV_STATS_WRITE,
+    BDRV_STATS_WRITE_ZEROES,
     BDRV_STATS_ZONE_APPEND,
     BDRV_STATS_UNMAP,
     BDRV_STATS_FLUSH,

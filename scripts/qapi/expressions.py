@@ -22,9 +22,10 @@ _KEYS = {
     'event': (set(), {'data', 'if'}),
 }
 
+# Members and commands that clients know from elsewhere may have underscores; new ones have dashes.
 _NAME_RULES = {
     'type': (re.compile(r'[A-Z][A-Za-z0-9]*$'), 'must be CamelCase'),
-    'member': (re.compile(r'[a-z][a-z0-9]*(-[a-z0-9]+)*$'), 'must be lower case with dashes'),
+    'member': (re.compile(r'[a-z][a-z0-9]*([_-][a-z0-9]+)*$'), 'must be lower case with dashes'),
     'value': (re.compile(r'[a-z0-9]+([._-][a-z0-9]+)*$'), 'must be lower case with dashes'),
     'command': (re.compile(r'[a-z][a-z0-9]*([_-][a-z0-9]+)*$'), 'must be lower case with dashes'),
     'event': (re.compile(r'[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$'), 'must be UPPER_CASE'),
@@ -48,8 +49,8 @@ def check_name(name, rule, place):
         raise SchemaError(place, f"name '{name}' of a {rule} {text}")
     if rule == 'type' and name.endswith(_RESERVED_ENDINGS):
         raise SchemaError(place, f"name '{name}' ends in a word that is reserved (List, Kind)")
-    if rule == 'member' and name.startswith('has-'):
-        raise SchemaError(place, f"name '{name}' starts with 'has-', which is reserved")
+    if rule == 'member' and name.startswith(('has-', 'has_')):
+        raise SchemaError(place, f"name '{name}' starts with '{name[:4]}', which is reserved")
 
 
 def kind_of(expr):
