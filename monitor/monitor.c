@@ -120,7 +120,7 @@ static void flush_output(void)
 
 void monitor_close_all(void)
 {
-    qmp_sessions_set_stopped(true);
+    qmp_sessions_stop();
     AIO_WAIT_WHILE(qemu_get_aio_context(), qmp_sessions_is_command_running());
     flush_output();
     while (!TAILQ_EMPTY(&monitors)) {

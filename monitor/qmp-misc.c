@@ -36,7 +36,7 @@ CommandInfoList *qmp_query_commands(Error **errp)
 
 void qmp_quit(Error **errp)
 {
-    qmp_sessions_set_stopped(true);
+    qmp_sessions_stop();
     if (quit_handler) {
         quit_handler();
     }
@@ -49,7 +49,7 @@ void monitor_set_quit_handler(void (*fn)(void))
 
 void monitor_announce_shutdown(ShutdownCause reason)
 {
-    qmp_sessions_set_stopped(true);
+    qmp_sessions_stop();
     if (!is_shutdown_announced) {
         is_shutdown_announced = true;
         qapi_event_send_shutdown(false, reason);

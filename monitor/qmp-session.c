@@ -256,9 +256,9 @@ static void take_turns(void *opaque)
     end_sessions();
 }
 
-void qmp_sessions_set_stopped(bool is_stopped)
+void qmp_sessions_stop(void)
 {
-    are_stopped = is_stopped;
+    are_stopped = true;
 }
 
 bool qmp_sessions_is_command_running(void)

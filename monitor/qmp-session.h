@@ -34,8 +34,8 @@ void qmp_session_free(QmpSession *session);
 /* Send the events that have come (qmp-events.h) to all clients that have negotiated. */
 void qmp_sessions_send_events(void);
 
-/* No session runs a further command, while @is_stopped. */
-void qmp_sessions_set_stopped(bool is_stopped);
+/* No session runs a further command, now and for good. */
+void qmp_sessions_stop(void);
 
 bool qmp_sessions_is_command_running(void);
 
