@@ -78,6 +78,8 @@ static int create_export(BlockExport *exp, BlockExportOptions *options, Error **
         .serial = opts->serial,
         .is_writable = exp->is_writable,
         .is_writethrough = options->writethrough,
+        /* Refusing it means closing the connection, on which QEMU aborts; and firmware comes first. */
+        .allows_unzoned_readers = true,
         .logical_block_size = opts->logical_block_size,
         .num_queues = opts->has_num_queues ? opts->num_queues : 1,
     };

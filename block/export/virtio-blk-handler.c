@@ -142,6 +142,7 @@ VirtIOBlkHandler *virtio_blk_handler_new(const VirtIOBlkOptions *options, Error 
     handler->limits = limits;
     handler->is_writable = options->is_writable;
     handler->is_writethrough = options->is_writethrough;
+    handler->allows_unzoned_readers = options->allows_unzoned_readers;
     handler->is_zoned = limits->zoned != BLK_Z_NONE;
     handler->block_size = options->logical_block_size;
     if (!handler->block_size) {
@@ -179,7 +180,8 @@ bool virtio_blk_handler_set_features(VirtIOBlkHandler *handler, uint64_t feature
         error_setg(errp, "The driver does not know virtio 1 (features 0x%" PRIx64 ")", features);
         return false;
     }
-    if (handler->is_zoned && !(features & FEATURE(VIRTIO_BLK_F_ZONED))) {
+    if (handler->is_zoned && !handler->allows_unzoned_readers &&
+        !(features & FEATURE(VIRTIO_BLK_F_ZONED))) {
         error_setg(errp,
                    "The driver cannot handle a host-managed zoned disk (features 0x%" PRIx64 ")",
                    features);

@@ -27,6 +27,11 @@ typedef struct VirtIOBlkOptions {
     const char *serial;          /* at most 20 bytes; NULL: the first 20 of @name */
     bool is_writable;
     bool is_writethrough;        /* writes are durable when they are answered */
+    /*
+     * A driver that does not know zoned disks, such as a firmware's, may read one; otherwise it is
+     * refused.
+     */
+    bool allows_unzoned_readers;
     /* Bytes; 0: what fits the node.  On a zoned node it is the granularity of writes too. */
     uint64_t logical_block_size;
     unsigned int num_queues;
@@ -44,7 +49,8 @@ uint64_t virtio_blk_handler_features(const VirtIOBlkHandler *handler);
 /*
  * What the driver has chosen.  False with @errp set, and nothing changed, where it is more than
  * what was offered, or leaves out what the disk cannot be used without (VERSION_1; ZONED on a zoned
- * disk).  Without FLUSH every write is made durable.  Nothing is in flight.
+ * disk, unless the options allow that: then every write fails).  Without FLUSH every write is made
+ * durable.  Nothing is in flight.
  */
 bool virtio_blk_handler_set_features(VirtIOBlkHandler *handler, uint64_t features, Error **errp);
 /* As before any driver came. */

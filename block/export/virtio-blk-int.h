@@ -61,7 +61,7 @@ struct VirtIOBlkHandler {
     BlockBackend *blk;
     const BlockLimits *limits;
     char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeroes, not terminated */
-    bool is_writable, is_writethrough;
+    bool is_writable, is_writethrough, allows_unzoned_readers;
     bool is_zoned;
     uint64_t total_bytes;
     uint32_t block_size;
@@ -95,6 +95,13 @@ VirtQueue *virtio_blk_request_vq(const VirtIOBlkRequest *req);
 static inline bool virtio_blk_has_feature(const VirtIOBlkHandler *handler, unsigned int bit)
 {
     return handler->features & (UINT64_C(1) << bit);
+}
+
+/* Whether the driver may change anything: on a zoned disk only one that knows what it is. */
+static inline bool virtio_blk_may_write(const VirtIOBlkHandler *handler)
+{
+    return handler->is_writable &&
+           (!handler->is_zoned || virtio_blk_has_feature(handler, VIRTIO_BLK_F_ZONED));
 }
 
 /* Do what the parsed request asks for; returns the status.  May yield. */

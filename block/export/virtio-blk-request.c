@@ -106,7 +106,7 @@ static uint8_t coroutine_fn do_write(VirtIOBlkRequest *req)
     int64_t offset = req->sector * BDRV_SECTOR_SIZE;
     bool is_sequential;
 
-    if (!handler->is_writable || !is_range_ok(handler, req->sector, bytes)) {
+    if (!virtio_blk_may_write(handler) || !is_range_ok(handler, req->sector, bytes)) {
         return VIRTIO_BLK_S_IOERR;
     }
     is_sequential = virtio_blk_is_sequential(handler, offset);
@@ -189,7 +189,7 @@ static uint8_t coroutine_fn do_ranges(VirtIOBlkRequest *req, unsigned int featur
     unsigned int nr = 0;
     uint8_t status;
 
-    if (!handler->is_writable) {
+    if (!virtio_blk_may_write(handler)) {
         return VIRTIO_BLK_S_IOERR;
     }
     if (!virtio_blk_has_feature(handler, feature)) {

@@ -26,6 +26,7 @@ typedef struct Fixture {
     unsigned int nr_notified;
     const char *broken;
     uint64_t block_size;
+    bool allows_unzoned_readers;
 } Fixture;
 
 static void notify(void *opaque)
@@ -64,7 +65,7 @@ static void start_device(Fixture *f, BlockBackend *blk, bool is_writable)
     VirtIOBlkOptions options = {
         .blk = blk, .name = "a serial number that is long",
         .logical_block_size = f->block_size, .is_writable = is_writable,
-        .num_queues = 1,
+        .num_queues = 1, .allows_unzoned_readers = f->allows_unzoned_readers,
     };
 
     f->blk = blk;
@@ -75,14 +76,18 @@ static void start_device(Fixture *f, BlockBackend *blk, bool is_writable)
                                     (VirtQueueMemory){driver_translate, &f->memory}, &ops, f);
 }
 
-static void set_up_blocks(Fixture *f, BlockBackend *blk, bool is_writable, uint64_t block_size)
+static void set_up_device(Fixture *f, BlockBackend *blk, bool is_writable)
 {
-    memset(f, 0, sizeof(*f));
-    f->block_size = block_size;
     driver_memory_init(&f->memory);
     driver_ring_init(&f->ring, &f->memory, 0, 64);
     start_device(f, blk, is_writable);
     start_ring(f, NULL);
+}
+
+static void set_up_blocks(Fixture *f, BlockBackend *blk, bool is_writable, uint64_t block_size)
+{
+    *f = (Fixture){.block_size = block_size};
+    set_up_device(f, blk, is_writable);
 }
 
 static void set_up(Fixture *f, BlockBackend *blk, bool is_writable)
@@ -213,6 +218,24 @@ static void test_zoned_config(void)
                                                    NULL));
     g_assert_false(virtio_blk_handler_set_features(
         f.handler, features | F(VIRTIO_F_RING_PACKED), NULL));
+    tear_down(&f);
+}
+
+static void test_unzoned_reader(void)
+{
+    uint64_t features, z2 = 2 * ZONE_SECTORS, where;
+    Fixture f = {.allows_unzoned_readers = true};
+
+    set_up_device(&f, open_null_zoned(BDRV_O_RDWR), true);
+    features = virtio_blk_handler_features(f.handler) & ~F(VIRTIO_BLK_F_ZONED);
+    g_assert_true(virtio_blk_handler_set_features(f.handler, features, &error_abort));
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z2, 4096), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, 0, 4096), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpuint(append(&f, z2, 4096, &where), ==, VIRTIO_BLK_S_UNSUPP);
+    g_assert_cmpuint(receive(&f, VIRTIO_BLK_T_IN, 0, 4096), ==, VIRTIO_BLK_S_OK);
+    features |= F(VIRTIO_BLK_F_ZONED);
+    g_assert_true(virtio_blk_handler_set_features(f.handler, features, &error_abort));
+    g_assert_cmpuint(send(&f, VIRTIO_BLK_T_OUT, z2, 4096), ==, VIRTIO_BLK_S_OK);
     tear_down(&f);
 }
 
@@ -697,6 +720,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/no-room-for-status-breaks-the-queue", test_no_status);
     g_test_add_func("/virtio-blk/answers-share-a-notification", test_batch);
     g_test_add_func("/virtio-blk/zoned/config", test_zoned_config);
+    g_test_add_func("/virtio-blk/zoned/drivers-that-do-not-know-zones-only-read",
+                    test_unzoned_reader);
     g_test_add_func("/virtio-blk/zoned/status-of-reads-and-writes", test_zone_writes);
     g_test_add_func("/virtio-blk/zoned/status-of-appends", test_zone_append);
     g_test_add_func("/virtio-blk/zoned/status-of-management", test_zone_management);
