@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tests/guest/fetch and tests/guest/run are made of."""

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+What a case works with: images, daemons, guests, and promises that are reported one by one.
+
+    def run(case):
+        image = case.zoned_image('1G', zone_size='64M')
+        with case.daemon(image) as daemon, case.boot(daemon.zoned_device()) as guest:
+            with case.promise('the disk is host-managed'):
+                case.equal(guest.sh('cat /sys/block/vda/queue/zoned'), 'host-managed')
+"""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .machine import Machine
+
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent / 'qemu-iotests'))
+
+from harness.qmp import StorageDaemon  # noqa: E402
+
+
+
+class Failure(Exception):
+    """A promise was not kept; the text says how."""
+
+
+class Daemon:
+    """
+    A qemu-storage-daemon that exports one image over vhost-user-blk.
+
+    @qmp: a client of its monitor; @socket: where the export listens.  As a context it is ended by
+    SIGTERM at the end, and that must go well.
+    """
+
+    def __init__(self, case, image, writable=True, num_queues=1, image_format='qcow2',
+                 **export):
+        self.num_queues = num_queues
+        # The path of a socket has at most 107 characters; the case's folder may be deep.
+        self._folder = tempfile.mkdtemp(prefix='guest-')
+        self.socket = f'{self._folder}/disk.sock'
+        node = {'driver': image_format, 'node-name': 'disk', 'read-only': not writable,
+                'file': {'driver': 'file', 'filename': str(image)}}
+        export = {'type': 'vhost-user-blk', 'id': 'disk', 'node-name': 'disk',
+                  'writable': writable, 'num-queues': num_queues, 'iothread': 'io',
+                  'addr': {'type': 'unix', 'path': self.socket},
+                  **{name.replace('_', '-'): value for name, value in export.items()}}
+        with open(case.folder / 'daemon.log', 'a', encoding='utf-8') as log:
+            self._daemon = StorageDaemon(
+                case.build_dir / 'qemu-storage-daemon', self._folder, '--object', 'iothread,id=io',
+                '--blockdev', json.dumps(node), '--export', json.dumps(export), stderr=log)
+        self.qmp = self._daemon.qmp
+        self.pid = self._daemon.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error_type, *rest):
+        try:
+            self._daemon.__exit__(error_type, *rest)
+        finally:
+            shutil.rmtree(self._folder)
+
+    def kill(self):
+        """End it as a crash would."""
+        self._daemon.kill()
+
+    def zoned_device(self):
+        """Return QEMU's arguments for a device that passes every feature on to the guest."""
+        return ['-chardev', f'socket,id=disk,path={self.socket}', '-device',
+                'vhost-user-test-device-pci,chardev=disk,virtio-id=2,config_size=96,vq_size=128,'
+                f'num_vqs={self.num_queues}']
+
+    def plain_device(self, chardev='', device=''):
+        """Return QEMU's arguments for its device for disks that are not zoned."""
+        return ['-chardev', f'socket,id=disk,path={self.socket}{chardev}', '-device',
+                f'vhost-user-blk-pci,chardev=disk,num-queues={self.num_queues}{device}']
+
+    def zones(self):
+        """Return what query-block-zones says of every zone."""
+        return self.qmp.command('query-block-zones', node_name='disk')
+
+
+class Case:
+    """One run of one case."""
+
+    def __init__(self, name, folder, cache, options, report):
+        """
+        @folder: an empty one, for whatever the case leaves.
+        @options: as Machine takes them, and build_dir.
+        @report: is called as report(passed, text) for each promise.
+        """
+        self.name, self.folder, self.cache = name, folder, cache
+        self.build_dir = options.build_dir
+        self.options = options
+        self._report = report
+        self._machines = 0
+
+    @contextlib.contextmanager
+    def promise(self, text):
+        """Report whether what is done in this context was done without an error."""
+        try:
+            yield
+        except BaseException:
+            self._report(False, f'{self.name}: {text}')
+            raise
+        self._report(True, f'{self.name}: {text}')
+
+    @staticmethod
+    def equal(found, expected, what=''):
+        """Raise Failure unless both are the same."""
+        if found != expected:
+            raise Failure(f'{what or "value"}: found {found!r}, expected {expected!r}')
+
+    @staticmethod
+    def true(condition, what):
+        if not condition:
+            raise Failure(f'not true: {what}')
+
+    # ---- images ----
+
+    def qemu_img(self, *arguments):
+        """Run qemu-img, which must succeed, and return what it prints."""
+        done = subprocess.run([self.build_dir / 'qemu-img', *map(str, arguments)], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise Failure(f'qemu-img {" ".join(map(str, arguments))}: {done.stderr.strip()}')
+        return done.stdout
+
+    def plain_image(self, size, name='plain.qcow2', **options):
+        """Make a qcow2 image and return its path."""
+        path = self.folder / name
+        settings = [f'{key}={value}' for key, value in options.items()]
+        option = ['-o', ','.join(settings)] if settings else []
+        self.qemu_img('create', '-q', '-f', 'qcow2', *option, path, size)
+        return path
+
+    def zoned_image(self, size, name='zoned.qcow2', **options):
+        """Make a host-managed qcow2 image and return its path; options as of qemu-img create."""
+        return self.plain_image(size, name, zone_model='host-managed', **options)
+
+    def report(self, image):
+        """Return what qemu-img says of every zone of an image that nobody uses."""
+        return json.loads(self.qemu_img('zone', 'report', '--output', 'json', image))
+
+    def check_image(self, image):
+        """The metadata of @image must be as they should."""
+        self.qemu_img('check', '-q', image)
+
+    # ---- programs ----
+
+    def daemon(self, image, **export):
+        """Return a Daemon that exports @image."""
+        return Daemon(self, image, **export)
+
+    def boot(self, *devices, sets=()):
+        """
+        Return a Machine.
+
+        @devices: lists of QEMU arguments; @sets: tools that are needed in the guest (rootfs.SETS).
+        """
+        self._machines += 1
+        folder = self.folder / f'guest-{self._machines}'
+        folder.mkdir()
+        arguments = [argument for device in devices for argument in device]
+        return Machine(self.cache, folder, sets, arguments, self.options)
