@@ -41,6 +41,7 @@ try:
     test_img = os.environ['TEST_IMG']
     qemu_img_prog = os.environ['QEMU_IMG_PROG']
     qemu_io_prog = os.environ['QEMU_IO_PROG']
+    qsd_prog = os.environ['QSD_PROG']
     qemu_io_options = os.environ['QEMU_IO_OPTIONS'].split()
     qemu_io_options_no_fmt = os.environ['QEMU_IO_OPTIONS_NO_FMT'].split()
     stock_qemu_img = os.environ['STOCK_QEMU_IMG']
@@ -118,6 +119,11 @@ def _command_words(commands):
 def qemu_io_commands(path, *commands, status=0):
     """Run the commands on the image @path, and return standard output without times and rates."""
     return filter_qemu_io(qemu_io(*_command_words(commands), path, status=status).stdout)
+
+
+def storage_daemon(*options, status=0, stdin=None):
+    """Run a storage daemon that ends by itself: it prints help, fails, or has a monitor on @stdin."""
+    return run(qsd_prog, *options, status=status, stdin=stdin)
 
 
 def have_stock_tools():

@@ -10,6 +10,10 @@
 
 #include "tools/qemu-storage-daemon/daemon.h"
 
+/* Columns: of a line, and where the text about a member begins. */
+#define HELP_WIDTH  100
+#define HELP_INDENT 38
+
 void daemon_print_help(void)
 {
     printf("Make block nodes and export them, until a signal (SIGTERM, SIGINT) or the command\n"
@@ -59,12 +63,35 @@ static char *plain_text(const char *doc)
     return g_strjoinv("", names);
 }
 
+/* Print @text from column @indent on, where the cursor is, in lines that fit on a screen. */
+static void print_wrapped(const char *text, size_t indent)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    size_t column = indent;
+
+    for (char **word = words; *word; word++) {
+        size_t length = strlen(*word);
+
+        if (column > indent && column + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", (int)indent, "");
+            column = indent;
+        }
+        column += printf("%s%s", column > indent ? " " : "", *word);
+    }
+    printf("\n");
+}
+
 static void print_line(const char *usage, const char *doc, const char *condition)
 {
-    g_autofree char *text = plain_text(doc);
+    g_autofree char *plain = plain_text(doc);
+    g_autofree char *text =
+        condition ? g_strdup_printf("%s (with %s)", plain, condition) : g_strdup(plain);
 
-    printf("  %-30s - %s%s%s%s\n", usage, text, condition ? " (with " : "", condition ?: "",
-           condition ? ")" : "");
+    if (printf("  %-*s", HELP_INDENT - 5, usage) > HELP_INDENT - 3) {
+        printf("\n%*s", HELP_INDENT - 3, "");
+    }
+    printf(" - ");
+    print_wrapped(text, HELP_INDENT);
 }
 
 /* The values that a scalar can have, as they are typed. */
@@ -111,7 +138,7 @@ static void print_value(const HelpPlace *place, const char *key, const QapiTypeI
     case QAPI_KIND_OBJECT:
         if (is_inside(place, type)) {
             g_autofree char *usage =
-                g_strdup_printf(place->is_optional ? "[%s...]" : "%s...", prefix);
+                g_strdup_printf(place->is_optional ? "[%sKEY=VALUE]" : "%sKEY=VALUE", prefix);
 
             print_line(usage, doc, place->condition);
             return;
@@ -155,16 +182,20 @@ static void print_branches(const HelpPlace *place)
     }
 }
 
+/* Without the tag of an option's own type, which has been dealt with. */
 static void print_own_members(const HelpPlace *place)
 {
     const QapiTypeInfo *type = place->type;
+    const char *tag_name = place->outer ? NULL : type->tag_name;
 
     for (size_t i = 0; i < type->nr_members; i++) {
         const QapiMember *member = &type->members[i];
         HelpPlace at = *place;
 
         at.is_optional |= member->optional;
-        print_value(&at, member->name, member->info, member->doc);
+        if (g_strcmp0(member->name, tag_name) != 0) {
+            print_value(&at, member->name, member->info, member->doc);
+        }
     }
 }
 
@@ -178,36 +209,63 @@ static void print_choices(const DaemonOption *option)
 {
     const QapiTypeInfo *tag = option->type->tag_info;
 
-    printf("Values of %s, whose own options '--%s %s=VALUE,help' lists:\n", option->type->tag_name,
-           option->name, option->type->tag_name);
+    printf("The further ones depend on %s; '--%s %s=NAME,help' tells those of\n",
+           option->type->tag_name, option->name, option->type->tag_name);
     for (size_t i = 0; i < tag->nr_values; i++) {
         print_line(tag->values[i].name, tag->values[i].doc, NULL);
+    }
+}
+
+/* What the argument of @option may contain, whatever its tag; @place is the argument. */
+static void print_common(const DaemonOption *option, const HelpPlace *place)
+{
+    const QapiTypeInfo *type = option->type;
+
+    printf("Options of --%s:\n", option->name);
+    if (type->tag_name) {
+        g_autofree char *usage = g_strdup_printf("%s=NAME", type->tag_name);
+
+        print_line(usage, qapi_find_member(type, type->tag_name)->doc, NULL);
+    }
+    print_own_members(place);
+    if (type->tag_name) {
+        print_choices(option);
+    }
+}
+
+/* The same with @tag chosen. */
+static void print_chosen(const DaemonOption *option, const HelpPlace *place, int tag)
+{
+    const QapiTypeInfo *type = option->type;
+    HelpPlace branch = {.outer = place, .type = type->branches[tag], .prefix = ""};
+
+    printf("Options of --%s %s=%s:\n", option->name, type->tag_name,
+           qapi_enum_str(type->tag_info, tag));
+    print_own_members(place);
+    if (branch.type) {
+        print_members(&branch);
     }
 }
 
 bool daemon_print_option_help(const DaemonOption *option, const json_t *tree, Error **errp)
 {
     const QapiTypeInfo *type = option->type;
-    HelpPlace common = {.type = type, .prefix = ""};
-    HelpPlace chosen = {.outer = &common, .prefix = ""};
-    const char *tag_text = NULL;
-    int tag = -1;
+    const HelpPlace place = {.type = type, .prefix = ""};
+    const json_t *chosen = type->tag_name ? json_object_get(tree, type->tag_name) : NULL;
+    int tag;
 
-    if (type->tag_name && json_object_get(tree, type->tag_name)) {
-        tag_text = json_string_value(json_object_get(tree, type->tag_name)) ?: "";
-        tag = qapi_enum_parse(type->tag_info, type->tag_name, tag_text, errp);
-        if (tag < 0) {
-            return false;
-        }
+    if (!chosen) {
+        print_common(option, &place);
+        return true;
     }
-    printf("Options of --%s%s%s%s%s:\n", option->name, tag_text ? " " : "",
-           tag_text ? type->tag_name : "", tag_text ? "=" : "", tag_text ?: "");
-    print_own_members(&common);
-    if (tag >= 0 && type->branches[tag]) {
-        chosen.type = type->branches[tag];
-        print_members(&chosen);
-    } else if (type->tag_name && !tag_text) {
-        print_choices(option);
+    if (!json_is_string(chosen)) {
+        error_setg(errp, "Invalid parameter type for '%s', expected: string", type->tag_name);
+        return false;
     }
+    tag = qapi_enum_parse(type->tag_info, type->tag_name, json_string_value(chosen), errp);
+    if (tag < 0) {
+        return false;
+    }
+    print_chosen(option, &place, tag);
     return true;
 }
