@@ -12,6 +12,7 @@
 int wire_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval wait = {.tv_sec = WIRE_WAIT_S};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
@@ -19,6 +20,8 @@ int wire_connect(const char *path)
         close(fd);
         return -1;
     }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     return fd;
 }
 

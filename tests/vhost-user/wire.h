@@ -16,6 +16,9 @@
 #define WIRE_MAX_FDS 16
 #define WIRE_MAX_BYTES 4096
 
+/* What a call waits at most for the other side. */
+#define WIRE_WAIT_S 20
+
 /* Connect to the socket at @path; -1 with errno set. */
 int wire_connect(const char *path);
 
