@@ -22,7 +22,7 @@ define run_tests
 endef
 
 .DEFAULT_GOAL := all
-.PHONY: all deps test-deps demo check check-unit check-iotests check-asan bench install clean \
+.PHONY: all deps test-deps demo check check-unit check-iotests check-guest check-asan bench install clean \
 	distclean help
 
 all: $(BUILD)/build.ninja
@@ -31,11 +31,13 @@ all: $(BUILD)/build.ninja
 deps:
 	@scripts/install-deps build
 
+# Without the guest's packages its tests are skipped, and say so.
 test-deps:
 	@scripts/install-deps build test
+	@tests/guest/fetch || true
 
-# The folder stands here because meson lists the tests when it configures: a new one is noticed.
-$(BUILD)/build.ninja: tests/qemu-iotests/tests | deps
+# The folders stand here because meson lists the tests when it configures: a new one is noticed.
+$(BUILD)/build.ninja: tests/qemu-iotests/tests tests/guest/cases | deps
 	./configure --build-dir=$(BUILD) $(CONFIGURE_ARGS)
 	@touch $@
 
@@ -50,6 +52,9 @@ check-unit: all
 
 check-iotests: all test-deps
 	$(call run_tests,--suite iotests)
+
+check-guest: all test-deps
+	$(call run_tests,--suite guest)
 
 check-asan:
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)-asan TIMEOUT_MULTIPLIER=5 \
@@ -75,6 +80,7 @@ help:
 	@echo 'make check           build, then run every test; ARGS= goes to meson test'
 	@echo 'make check-unit      only the unit tests'
 	@echo 'make check-iotests   only the tests of the command-line tools'
+	@echo 'make check-guest     only the tests in guests'
 	@echo 'make check-asan      every test under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench           the table of figures against raw files and stock tools; ARGS= goes to it'
 	@echo 'make install         install under the configured prefix; DESTDIR= is honoured'
