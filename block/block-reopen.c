@@ -3,9 +3,10 @@
  * Changing the mode of open nodes: read-only, cache mode, and the options that a driver says it can
  * change.
  *
- * A node is reopened together with the children it opened itself, which follow its flags.  All of
- * them are drained and flushed, all drivers prepare, permissions and locks change, and only then
- * all commit; a refusal on the way leaves every node as it was.
+ * A node is reopened together with the children it opened itself, which follow its flags, and with
+ * whatever else is to change in the same step.  All of them are drained and flushed, all drivers
+ * prepare, permissions and locks change, and only then all commit; a refusal on the way leaves
+ * every node as it was.
  */
 #include "qemu/osdep.h"
 
@@ -94,26 +95,62 @@ static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, 
     return g_steal_pointer(&merged);
 }
 
-/* Add @bs, after the children that are reopened with it, to @nodes. */
-static bool collect(GPtrArray *nodes, BlockDriverState *bs, const json_t *changes, int flags,
-                    Error **errp)
+/*
+ * The options of @bs where @options, without the reference to its file, are all there are; NULL with
+ * @errp set where one would have to change, or return to its default, that cannot.
+ */
+static json_t *replace_options(const BlockDriverState *bs, const json_t *options, Error **errp)
 {
-    g_autoptr(json_t) options = NULL;
-    ReopenNode *node;
-    BdrvChild *child;
+    g_autoptr(json_t) replaced = json_copy((json_t *)options);
+    const char *key;
+    json_t *value;
 
-    if (!bs->drv) {
-        error_setg(errp, "Node '%s' is not usable after an error", bs->node_name);
-        return false;
-    }
-    options = merge_options(bs, changes, errp);
-    if (!options || !bdrv_flags_from_options(options, &flags, errp)) {
-        return false;
-    }
-    LIST_FOREACH(child, &bs->children, next) {
-        if (child->is_inline && !collect(nodes, child->bs, NULL, bdrv_child_flags(flags), errp)) {
-            return false;
+    json_object_foreach((json_t *)options, key, value) {
+        g_autoptr(json_t) now = current_value(bs, key);
+
+        if (!can_change(bs, key) && !json_equal(now, value)) {
+            error_setg(errp, "Cannot change the option '%s'", key);
+            return NULL;
         }
+    }
+    json_object_foreach(bs->full_options, key, value) {
+        if (!can_change(bs, key) && !json_object_get(options, key)) {
+            error_setg(errp, "Option '%s' cannot be reset to its default value", key);
+            return NULL;
+        }
+    }
+    json_object_del(replaced, "file");
+    return g_steal_pointer(&replaced);
+}
+
+static bool is_among(const GPtrArray *nodes, const BlockDriverState *bs)
+{
+    for (guint i = 0; i < nodes->len; i++) {
+        const ReopenNode *node = nodes->pdata[i];
+
+        if (node->bs == bs) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool add_inline_children(GPtrArray *nodes, BlockDriverState *bs, int flags, Error **errp);
+
+/* Add @bs with the complete @options to @nodes, after the children that are reopened with it. */
+static bool add_node(GPtrArray *nodes, BlockDriverState *bs, json_t *options, int flags,
+                     Error **errp)
+{
+    ReopenNode *node;
+
+    if (!bdrv_flags_from_options(options, &flags, errp) ||
+        !add_inline_children(nodes, bs, flags, errp)) {
+        return false;
+    }
+    if (is_among(nodes, bs)) {
+        error_setg(errp, "Node '%s' is to be reopened twice, by itself or with the node that opened"
+                         " it", bs->node_name);
+        return false;
     }
     node = g_new0(ReopenNode, 1);
     g_ptr_array_add(nodes, node);
@@ -121,8 +158,60 @@ static bool collect(GPtrArray *nodes, BlockDriverState *bs, const json_t *change
     node->flags = flags & ~BDRV_O_PROTOCOL;
     node->old_flags = bs->open_flags;
     node->typed = bdrv_typed_options(bs->drv, options, bs->file ? bs->file->bs : NULL, errp);
-    node->options = g_steal_pointer(&options);
+    node->options = json_incref(options);
     return node->typed;
+}
+
+static bool check_usable(const BlockDriverState *bs, Error **errp)
+{
+    if (!bs->drv) {
+        error_setg(errp, "Node '%s' is not usable after an error", bs->node_name);
+        return false;
+    }
+    return true;
+}
+
+/* Add @bs with @changes to its options to @nodes. */
+static bool collect(GPtrArray *nodes, BlockDriverState *bs, const json_t *changes, int flags,
+                    Error **errp)
+{
+    g_autoptr(json_t) options = NULL;
+
+    if (!check_usable(bs, errp)) {
+        return false;
+    }
+    options = merge_options(bs, changes, errp);
+    return options && add_node(nodes, bs, options, flags, errp);
+}
+
+static bool add_inline_children(GPtrArray *nodes, BlockDriverState *bs, int flags, Error **errp)
+{
+    BdrvChild *child;
+
+    LIST_FOREACH(child, &bs->children, next) {
+        if (child->is_inline && !collect(nodes, child->bs, NULL, bdrv_child_flags(flags), errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static unsigned int height_of(const BlockDriverState *bs)
+{
+    unsigned int height = 0;
+    const BdrvChild *child;
+
+    LIST_FOREACH(child, &bs->children, next) {
+        height = MAX(height, height_of(child->bs) + 1);
+    }
+    return height;
+}
+
+static gint compare_heights(gconstpointer a, gconstpointer b)
+{
+    const ReopenNode *const *node_a = a, *const *node_b = b;
+
+    return (gint)height_of((*node_a)->bs) - (gint)height_of((*node_b)->bs);
 }
 
 static void set_mode(BlockDriverState *bs, int flags)
@@ -150,12 +239,17 @@ static int prepare(ReopenNode *node, Error **errp)
     return ret;
 }
 
-/* Recompute permissions from the top of @nodes; what is below follows. */
+/* Recompute permissions from the top; what is below a node follows it. */
 static int refresh_perms(GPtrArray *nodes, Error **errp)
 {
-    const ReopenNode *top = nodes->pdata[nodes->len - 1];
+    int ret = 0;
 
-    return bdrv_refresh_perm(top->bs, errp);
+    for (guint i = nodes->len; i-- > 0 && ret == 0;) {
+        const ReopenNode *node = nodes->pdata[i];
+
+        ret = bdrv_refresh_perm(node->bs, errp);
+    }
+    return ret;
 }
 
 static void roll_back(GPtrArray *nodes)
@@ -222,25 +316,39 @@ static void drain_all(GPtrArray *nodes, void (*begin_or_end)(BlockDriverState *b
     }
 }
 
-/* In the thread of @bs. */
-static int reopen(BlockDriverState *bs, const json_t *changes, int flags, Error **errp)
+/* What is in the caches of formats goes to their files first. */
+static int flush_all(GPtrArray *nodes, Error **errp)
 {
-    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
-    int old_flags = bs->open_flags;
+    for (guint i = nodes->len; i-- > 0;) {
+        const ReopenNode *node = nodes->pdata[i];
+        int ret = node->bs->read_only ? 0 : bdrv_flush(node->bs);
+
+        if (ret < 0) {
+            error_setg_errno(errp, -ret, "Could not flush '%s' before reopening it",
+                             node->bs->filename);
+            return ret;
+        }
+    }
+    return 0;
+}
+
+/* In the thread of @nodes, which become sorted: children before their parents. */
+static int reopen_nodes(GPtrArray *nodes, Error **errp)
+{
     int ret;
 
-    if (!collect(nodes, bs, changes, flags, errp)) {
-        return -EINVAL;
-    }
+    g_ptr_array_sort(nodes, compare_heights);
     drain_all(nodes, bdrv_drained_begin);
-    ret = bs->read_only ? 0 : bdrv_flush(bs);
-    if (ret < 0) {
-        error_setg_errno(errp, -ret, "Could not flush '%s' before reopening it", bs->filename);
-    } else {
+    ret = flush_all(nodes, errp);
+    if (ret == 0) {
         ret = reopen_all(nodes, errp);
     }
     drain_all(nodes, bdrv_drained_end);
-    trace_bdrv_node_reopen(bs->node_name, old_flags, flags, ret);
+    for (guint i = 0; i < nodes->len; i++) {
+        const ReopenNode *node = nodes->pdata[i];
+
+        trace_bdrv_node_reopen(node->bs->node_name, node->old_flags, node->flags, ret);
+    }
     return ret;
 }
 
@@ -248,15 +356,20 @@ typedef struct ReopenCall {
     BlockDriverState *bs;
     const json_t *changes;
     int flags;
+    const BdrvReopen *items;
+    size_t nr_items;
     Error *err;
     int ret;
 } ReopenCall;
 
-static void reopen_call(void *opaque)
+static void change_call(void *opaque)
 {
     ReopenCall *call = opaque;
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
 
-    call->ret = reopen(call->bs, call->changes, call->flags, &call->err);
+    call->ret = collect(nodes, call->bs, call->changes, call->flags, &call->err)
+                    ? reopen_nodes(nodes, &call->err)
+                    : -EINVAL;
 }
 
 int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
@@ -264,7 +377,51 @@ int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp)
     g_autoptr(json_t) changes = options;
     ReopenCall call = {.bs = bs, .changes = changes, .flags = flags};
 
-    aio_run_in(bs->aio_context, reopen_call, &call);
+    aio_run_in(bs->aio_context, change_call, &call);
     error_propagate(errp, call.err);
+    return call.ret;
+}
+
+static bool collect_items(GPtrArray *nodes, const ReopenCall *call, Error **errp)
+{
+    for (size_t i = 0; i < call->nr_items; i++) {
+        const BdrvReopen *item = &call->items[i];
+        g_autoptr(json_t) options = NULL;
+
+        if (!check_usable(item->bs, errp)) {
+            return false;
+        }
+        options = replace_options(item->bs, item->options, errp);
+        if (!options || !add_node(nodes, item->bs, options, BDRV_O_RDWR, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void replace_call(void *opaque)
+{
+    ReopenCall *call = opaque;
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(reopen_node_free);
+
+    call->ret =
+        collect_items(nodes, call, &call->err) ? reopen_nodes(nodes, &call->err) : -EINVAL;
+}
+
+int bdrv_reopen_replace(const BdrvReopen *items, size_t nr_items, Error **errp)
+{
+    ReopenCall call = {.items = items, .nr_items = nr_items};
+
+    for (size_t i = 0; i < nr_items; i++) {
+        if (items[i].bs->aio_context != items[0].bs->aio_context) {
+            error_setg(errp, "Nodes '%s' and '%s' are in different threads and cannot be reopened "
+                             "together", items[0].bs->node_name, items[i].bs->node_name);
+            return -EINVAL;
+        }
+    }
+    if (nr_items > 0) {
+        aio_run_in(items[0].bs->aio_context, replace_call, &call);
+        error_propagate(errp, call.err);
+    }
     return call.ret;
 }

@@ -145,6 +145,42 @@ int bdrv_close_all_monitor_nodes(void)
     return first_error;
 }
 
+/* ---- reopening ---- */
+
+/* Append what @options ask for to @items. */
+static bool add_reopen_item(GArray *items, const BlockdevOptions *options, Error **errp)
+{
+    BdrvReopen item = {0};
+
+    if (!options->node_name) {
+        error_setg(errp, "node-name not specified");
+        return false;
+    }
+    item.bs = qmp_find_node(options->node_name, errp);
+    if (!item.bs) {
+        return false;
+    }
+    item.options = qapi_BlockdevOptions_to_json(options);
+    g_array_append_val(items, item);
+    return true;
+}
+
+void qmp_blockdev_reopen(BlockdevOptionsList *options, Error **errp)
+{
+    g_autoptr(GArray) items = g_array_new(false, false, sizeof(BdrvReopen));
+    bool ok = true;
+
+    for (; options && ok; options = options->next) {
+        ok = add_reopen_item(items, options->value, errp);
+    }
+    if (ok) {
+        bdrv_reopen_replace((const BdrvReopen *)items->data, items->len, errp);
+    }
+    for (guint i = 0; i < items->len; i++) {
+        json_decref((json_t *)g_array_index(items, BdrvReopen, i).options);
+    }
+}
+
 /* ---- resizing ---- */
 
 typedef struct ResizeCall {

@@ -97,6 +97,21 @@ void bdrv_refresh_limits(BlockDriverState *bs, Error **errp);
  */
 int bdrv_reopen(BlockDriverState *bs, json_t *options, int flags, Error **errp);
 
+/* A node, and all its options from now on, as in -blockdev; both stay the caller's. */
+typedef struct BdrvReopen {
+    BlockDriverState *bs;
+    const json_t *options;
+} BdrvReopen;
+
+/*
+ * Give nodes, each of which is there once, new options.  What is not among them returns to its
+ * default; a key that can not is named in the error (`Option 'X' cannot be reset to its default
+ * value`).  Children that a node opened itself follow it.
+ *
+ * Returns 0, or a negative errno with @errp set and no node changed.
+ */
+int bdrv_reopen_replace(const BdrvReopen *items, size_t nr_items, Error **errp);
+
 /* ---- children ---- */
 
 /*

@@ -67,6 +67,13 @@ static void assert_del_fails(const char *name, const char *expected)
     assert_error(err, expected);
 }
 
+static void make_file(const char *name, int64_t size)
+{
+    g_autofree char *content = g_malloc0(size);
+
+    g_assert_true(g_file_set_contents(name, content, size, NULL));
+}
+
 static void end_of_program(void)
 {
     g_assert_cmpint(bdrv_close_all_monitor_nodes(), ==, 0);
@@ -132,6 +139,110 @@ static void test_the_end_closes_users_before_what_they_use(void)
     end_of_program();
 }
 
+/* ---- reopening ---- */
+
+static void reopen_json(const char *text, Error **errp)
+{
+    json_t *json = parse_json(text);
+    BlockdevOptionsList *options = NULL;
+
+    if (qapi_from_json(&qapi_info_BlockdevOptionsList, json, &options, errp)) {
+        qmp_blockdev_reopen(options, errp);
+    }
+    qapi_free_BlockdevOptionsList(options);
+    json_decref(json);
+}
+
+static void assert_reopen_fails(const char *text, const char *expected)
+{
+    Error *err = NULL;
+
+    reopen_json(text, &err);
+    assert_error(err, expected);
+}
+
+static void test_options_not_given_return_to_their_defaults(void)
+{
+    const BlockDriverState *bs;
+
+    make_file("a.img", 65536);
+    add_node("{\"driver\": \"raw\", \"node-name\": \"n\", \"read-only\": true,"
+             " \"cache\": {\"no-flush\": true}, \"discard\": \"unmap\","
+             " \"file\": {\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"a.img\"}}");
+    bs = bdrv_find_node("n");
+    reopen_json("[{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\"}]", &error_abort);
+    g_assert_false(bs->read_only || bs->file->bs->read_only);
+    g_assert_cmpint(bs->open_flags & (BDRV_O_NO_FLUSH | BDRV_O_UNMAP), ==, 0);
+    g_assert_cmpint(bs->file->bs->open_flags & BDRV_O_NO_FLUSH, ==, 0);
+
+    reopen_json("[{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\","
+                " \"read-only\": true, \"cache\": {\"direct\": false}}]", &error_abort);
+    g_assert_true(bs->read_only && bs->file->bs->read_only);
+    end_of_program();
+    g_unlink("a.img");
+}
+
+static void test_nodes_that_depend_on_each_other_change_in_one_step(void)
+{
+    make_file("a.img", 65536);
+    add_node("{\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"a.img\","
+             " \"read-only\": true}");
+    add_node("{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\", \"read-only\": true}");
+    /* In whatever order they are given. */
+    reopen_json("[{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\"},"
+                " {\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"a.img\"}]",
+                &error_abort);
+    g_assert_false(bdrv_find_node("n")->read_only || bdrv_find_node("f")->read_only);
+    end_of_program();
+    g_unlink("a.img");
+}
+
+static void test_a_refused_reopening_changes_no_node(void)
+{
+    BlockBackend *writer;
+
+    add_node("{\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536}");
+    add_node("{\"driver\": \"null-co\", \"node-name\": \"b\"}");
+    writer = blk_new_open(NULL, "a", NULL, BDRV_O_RDWR, false, &error_abort);
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"b\", \"read-only\": true},"
+                        " {\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536,"
+                        "  \"read-only\": true}]", "Block node is read-only");
+    g_assert_false(bdrv_find_node("a")->read_only || bdrv_find_node("b")->read_only);
+    blk_unref(writer);
+    end_of_program();
+}
+
+static void test_bad_reopenings_are_refused(void)
+{
+    add_node("{\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536}");
+    add_node("{\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"a\"}");
+    add_node("{\"driver\": \"raw\", \"node-name\": \"s\","
+             " \"file\": {\"driver\": \"null-co\", \"node-name\": \"in\"}}");
+    reopen_json("[]", &error_abort);
+    assert_reopen_fails("[{\"driver\": \"null-co\"}]", "node-name not specified");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"x\"}]",
+                        "Failed to find node with node-name='x'");
+    assert_reopen_fails("[{\"driver\": \"null-aio\", \"node-name\": \"a\"}]",
+                        "Cannot change the option 'driver'");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 4096}]",
+                        "Cannot change the option 'size'");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"a\"}]",
+                        "Option 'size' cannot be reset to its default value");
+    assert_reopen_fails("[{\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"in\"}]",
+                        "Cannot change the option 'file'");
+    assert_reopen_fails("[{\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"a\"},"
+                        " {\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"a\"}]",
+                        "Node 'r' is to be reopened twice, by itself or with the node that opened it");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"in\"},"
+                        " {\"driver\": \"raw\", \"node-name\": \"s\", \"file\": \"in\"}]",
+                        "Node 'in' is to be reopened twice, by itself or with the node that opened "
+                        "it");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536,"
+                        " \"force-share\": true}]",
+                        "force-share=on can only be used with read-only images");
+    end_of_program();
+}
+
 /* ---- looking at nodes ---- */
 
 static void assert_query(bool is_flat, const char *expected)
@@ -180,13 +291,6 @@ static void test_broken_nodes_are_listed_too(void)
 }
 
 /* ---- resizing ---- */
-
-static void make_file(const char *name, int64_t size)
-{
-    g_autofree char *content = g_malloc0(size);
-
-    g_assert_true(g_file_set_contents(name, content, size, NULL));
-}
 
 static void assert_resize_fails(const char *name, uint64_t size, const char *expected)
 {
@@ -599,6 +703,12 @@ static const struct {
     {"nodes/used-and-foreign-nodes-are-not-deleted", test_used_and_foreign_nodes_are_not_deleted},
     {"nodes/the-end-closes-users-before-what-they-use",
      test_the_end_closes_users_before_what_they_use},
+    {"reopen/options-not-given-return-to-their-defaults",
+     test_options_not_given_return_to_their_defaults},
+    {"reopen/nodes-that-depend-on-each-other-change-in-one-step",
+     test_nodes_that_depend_on_each_other_change_in_one_step},
+    {"reopen/refused-changes-no-node", test_a_refused_reopening_changes_no_node},
+    {"reopen/bad-ones-are-refused", test_bad_reopenings_are_refused},
     {"query/nodes-are-listed-as-they-are", test_nodes_are_listed_as_they_are},
     {"query/broken-nodes-are-listed-too", test_broken_nodes_are_listed_too},
     {"resize/changes-the-length", test_resizing_changes_the_length},
