@@ -70,14 +70,18 @@ static void *run(void *opaque)
     return NULL;
 }
 
-/* Signals are for the main thread. */
+/* Signals are for the main thread, except what a thread has brought upon itself. */
 static int start_thread(IOThread *iothread)
 {
-    sigset_t all, before;
+    static const int own[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    sigset_t blocked, before;
     int ret;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&blocked);
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        sigdelset(&blocked, own[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     ret = pthread_create(&iothread->thread, NULL, run, iothread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ret;

@@ -14,8 +14,8 @@
 typedef struct IOThread IOThread;
 
 /*
- * Start a thread named "IO @id" (as much of it as fits), which takes no signals, and wait until its
- * loop runs.  NULL with @errp set where @id is malformed or in use, or the kernel refuses.
+ * Start a thread named "IO @id" (as much of it as fits), which takes no signals but those of its own
+ * faults, and wait until its loop runs.  NULL with @errp set where @id is malformed or in use, or the kernel refuses.
  */
 IOThread *iothread_new(const char *id, Error **errp);
 

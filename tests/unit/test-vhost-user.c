@@ -16,6 +16,7 @@
 #include "../../block/export/virtqueue-inflight.h"
 #include "../vhost-user/wire.h"
 #include "block/export.h"
+#include "block/iothread.h"
 #include "qcow2-fixture.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qmp-event.h"
@@ -377,7 +378,7 @@ static gpointer run_side(gpointer opaque)
     return NULL;
 }
 
-static void run_front_end(const void *run)
+static void run_with(const void *run, const char *options)
 {
     Side side = {.run = (void (*)(void))run};
     BlockDriverState *bs = open_disk();
@@ -385,7 +386,7 @@ static void run_front_end(const void *run)
     struct stat st;
 
     nr_deleted = 0;
-    g_assert_nonnull(add_export("\"writable\": true, ", &error_abort));
+    g_assert_nonnull(add_export(options, &error_abort));
     g_assert_cmpint(stat(socket_path, &st), ==, 0);
     g_assert_cmpint(st.st_mode & 0777, ==, 0600);
     thread = g_thread_new("front-end", run_side, &side);
@@ -396,6 +397,28 @@ static void run_front_end(const void *run)
     g_assert_null(blk_exp_find("e"));
     g_assert_cmpint(g_access(socket_path, F_OK), <, 0);
     bdrv_unref(bs);
+}
+
+static void run_front_end(const void *run)
+{
+    run_with(run, "\"writable\": true, ");
+}
+
+static void run_front_end_of_iothread(const void *run)
+{
+    g_assert_nonnull(iothread_new("t0", &error_abort));
+    run_with(run, "\"writable\": true, \"iothread\": \"t0\", ");
+    g_assert_true(iothread_delete("t0", &error_abort));
+}
+
+/* Front-end @run against an export in the main thread, and in another. */
+static void add_front_end(const char *name, void (*run)(void))
+{
+    g_autofree char *path = g_strconcat("/vhost-user/", name, NULL);
+    g_autofree char *iothread_path = g_strconcat("/vhost-user/iothread/", name, NULL);
+
+    g_test_add_data_func(path, run, run_front_end);
+    g_test_add_data_func(iothread_path, run, run_front_end_of_iothread);
 }
 
 static void assert_refused(const char *extra, const char *text)
@@ -466,13 +489,11 @@ int main(int argc, char **argv)
     qapi_event_set_handler(count_deleted, NULL);
     g_test_add_func("/export/commands-and-options", test_registry);
     g_test_add_func("/export/many-readers-or-one-writer", test_sharing);
-    g_test_add_data_func("/vhost-user/zoned-io", do_zoned_io, run_front_end);
-    g_test_add_data_func("/vhost-user/reconnect-resubmits-what-was-in-flight", do_inflight,
-                         run_front_end);
-    g_test_add_data_func("/vhost-user/memory-comes-and-goes", do_removed_memory, run_front_end);
-    g_test_add_data_func("/vhost-user/memory-that-is-taken-away-ends-the-connection",
-                         do_shrunk_memory, run_front_end);
-    g_test_add_data_func("/vhost-user/hostile-messages-are-refused", do_hostile, run_front_end);
+    add_front_end("zoned-io", do_zoned_io);
+    add_front_end("reconnect-resubmits-what-was-in-flight", do_inflight);
+    add_front_end("memory-comes-and-goes", do_removed_memory);
+    add_front_end("memory-that-is-taken-away-ends-the-connection", do_shrunk_memory);
+    add_front_end("hostile-messages-are-refused", do_hostile);
     ret = g_test_run();
     g_free(socket_path);
     qcow2_fixture_done();
