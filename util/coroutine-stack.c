@@ -18,6 +18,9 @@
 #if COROUTINE_WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
+#if COROUTINE_WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #define STACK_MAPPING_SIZE (256 * KiB)
 #define CACHE_LINE         64
@@ -59,6 +62,9 @@ void coroutine_stack_free(Coroutine *co)
     /* its last frames were never left, and the next mapping of these addresses must not inherit
      * their red zones */
     ASAN_UNPOISON_MEMORY_REGION(co->mapping, size);
+#endif
+#if COROUTINE_WITH_TSAN
+    __tsan_destroy_fiber(co->own.fiber);
 #endif
     munmap(co->mapping, size);
 }

@@ -23,6 +23,11 @@
 #else
 #define COROUTINE_WITH_ASAN 0
 #endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define COROUTINE_WITH_TSAN 1
+#else
+#define COROUTINE_WITH_TSAN 0
+#endif
 
 #ifdef CONFIG_COROUTINE_ASM
 
@@ -42,6 +47,7 @@ typedef struct CoroutinePlace {
     void *fake_stack;         /* AddressSanitizer's, while away */
     const void *stack_bottom; /* of the one who entered, known while the coroutine runs */
     size_t stack_size;
+    void *fiber; /* ThreadSanitizer's */
 } CoroutinePlace;
 
 #endif
