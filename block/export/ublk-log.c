@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "block/trace.h"
 #include "qemu/error-report.h"
 #include "ublk-int.h"
 
@@ -217,6 +218,8 @@ static void forget(UblkLogEntry *entry)
 
 bool coroutine_fn ublk_log_settle(UblkLog *log, BlockBackend *blk, Error **errp)
 {
+    unsigned int nr_done = 0, nr_not_done = 0;
+
     for (unsigned int i = 0; i < log->nr_entries; i++) {
         UblkLogEntry *entry = &log->entries[i];
         int ret;
@@ -234,10 +237,13 @@ bool coroutine_fn ublk_log_settle(UblkLog *log, BlockBackend *blk, Error **errp)
         }
         if (ret) {
             __atomic_store_n(&entry->state, LOG_DONE, __ATOMIC_RELEASE);
+            nr_done++;
         } else {
             forget(entry);
+            nr_not_done++;
         }
     }
+    trace_ublk_log_settled(log->path, nr_done, nr_not_done);
     return true;
 }
 
@@ -262,6 +268,7 @@ static bool was_done(UblkRequest *req, int64_t *offset)
         return false;
     }
     *offset = entry->position * BDRV_SECTOR_SIZE;
+    trace_ublk_log_replayed(req->queue, req->tag, *offset);
     return true;
 }
 
