@@ -37,24 +37,26 @@ class Daemon:
     SIGTERM at the end, and that must go well.
     """
 
-    def __init__(self, case, image, writable=True, num_queues=1, image_format='qcow2',
-                 **export):
+    def __init__(self, case, image, writable=True, num_queues=1, **export):
         self.num_queues = num_queues
         # The path of a socket has at most 107 characters; the case's folder may be deep.
         self._folder = tempfile.mkdtemp(prefix='guest-')
         self.socket = f'{self._folder}/disk.sock'
-        node = {'driver': image_format, 'node-name': 'disk', 'read-only': not writable,
+        node = {'driver': 'qcow2', 'node-name': 'disk', 'read-only': not writable,
                 'file': {'driver': 'file', 'filename': str(image)}}
         export = {'type': 'vhost-user-blk', 'id': 'disk', 'node-name': 'disk',
                   'writable': writable, 'num-queues': num_queues, 'iothread': 'io',
                   'addr': {'type': 'unix', 'path': self.socket},
                   **{name.replace('_', '-'): value for name, value in export.items()}}
-        with open(case.folder / 'daemon.log', 'a', encoding='utf-8') as log:
-            self._daemon = StorageDaemon(
-                case.build_dir / 'qemu-storage-daemon', self._folder, '--object', 'iothread,id=io',
-                '--blockdev', json.dumps(node), '--export', json.dumps(export), stderr=log)
-        self.qmp = self._daemon.qmp
-        self.pid = self._daemon.process.pid
+        self._options = ['--object', 'iothread,id=io', '--blockdev', json.dumps(node),
+                         '--export', json.dumps(export)]
+        self._program = case.build_dir / 'qemu-storage-daemon'
+        self._log = case.folder / 'daemon.log'
+        self._daemon = self._start()
+
+    def _start(self):
+        with open(self._log, 'a', encoding='utf-8') as log:
+            return StorageDaemon(self._program, self._folder, *self._options, stderr=log)
 
     def __enter__(self):
         return self
@@ -65,24 +67,43 @@ class Daemon:
         finally:
             shutil.rmtree(self._folder)
 
-    def kill(self):
-        """End it as a crash would."""
+    @property
+    def qmp(self):
+        return self._daemon.qmp
+
+    def restart(self):
+        """End it as a crash would, and start it again."""
         self._daemon.kill()
+        self._daemon.qmp.close()
+        self._daemon = self._start()
 
     def zoned_device(self):
         """Return QEMU's arguments for a device that passes every feature on to the guest."""
-        return ['-chardev', f'socket,id=disk,path={self.socket}', '-device',
-                'vhost-user-test-device-pci,chardev=disk,virtio-id=2,config_size=96,vq_size=128,'
-                f'num_vqs={self.num_queues}']
+        return self._device('vhost-user-test-device-pci', f'virtio-id=2,config_size=96,vq_size=128,'
+                                                          f'num_vqs={self.num_queues}')
 
-    def plain_device(self, chardev='', device=''):
-        """Return QEMU's arguments for its device for disks that are not zoned."""
-        return ['-chardev', f'socket,id=disk,path={self.socket}{chardev}', '-device',
-                f'vhost-user-blk-pci,chardev=disk,num-queues={self.num_queues}{device}']
+    def plain_device(self, reconnects=False):
+        """
+        Return QEMU's arguments for its device for disks that are not zoned.
+
+        @reconnects: QEMU connects again after the daemon has gone.
+        """
+        return self._device('vhost-user-blk-pci', f'num-queues={self.num_queues}',
+                            ',reconnect-ms=100' if reconnects else '')
+
+    def _device(self, driver, properties, chardev=''):
+        name = Path(self._folder).name
+        return ['-chardev', f'socket,id={name},path={self.socket}{chardev}',
+                '-device', f'{driver},chardev={name},{properties}']
 
     def zones(self):
-        """Return what query-block-zones says of every zone."""
-        return self.qmp.command('query-block-zones', node_name='disk')
+        """Return the zones, from query-block-zones."""
+        return self.qmp.command('query-block-zones', node_name='disk')['zones']
+
+    def stats(self):
+        """Return what query-blockstats says of the disk: `stats`, and `zones` if it is zoned."""
+        nodes = self.qmp.command('query-blockstats', query_nodes=True)
+        return next(node for node in nodes if node['node-name'] == 'disk')
 
 
 class Case:
@@ -109,6 +130,12 @@ class Case:
             self._report(False, f'{self.name}: {text}')
             raise
         self._report(True, f'{self.name}: {text}')
+
+    @staticmethod
+    def note(text):
+        """Print @text as comments."""
+        for line in text.splitlines():
+            print(f'# {line}', flush=True)
 
     @staticmethod
     def equal(found, expected, what=''):
