@@ -12,6 +12,7 @@
 #include "block/qmp-int.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-visit.h"
+#include "qapi/visitor.h"
 #include "qemu/error-report.h"
 
 /* A node that the user made; the list owns a reference to it. */
@@ -56,7 +57,8 @@ void qmp_blockdev_add(BlockdevOptions *options, Error **errp)
         error_setg(errp, "'node-name' must be specified for the root node");
         return;
     }
-    bs = bdrv_open(NULL, NULL, qapi_BlockdevOptions_to_json(options), BDRV_O_RDWR, errp);
+    bs = bdrv_open(NULL, NULL, qapi_to_tree(&qapi_info_BlockdevOptions, &options), BDRV_O_RDWR,
+                   errp);
     if (!bs) {
         return;
     }
@@ -160,7 +162,7 @@ static bool add_reopen_item(GArray *items, const BlockdevOptions *options, Error
     if (!item.bs) {
         return false;
     }
-    item.options = qapi_BlockdevOptions_to_json(options);
+    item.options = qapi_to_tree(&qapi_info_BlockdevOptions, &options);
     g_array_append_val(items, item);
     return true;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The visitor that writes JSON.
+ * The visitors that write: JSON for others, and trees of options for ourselves, in which nothing of
+ * what is not possible in JSON is lost.
  */
 #include "qemu/osdep.h"
 #include "qapi/visitor.h"
 
 typedef struct OutputVisitor {
     Visitor visitor;
+    bool is_tree;
     json_t *result;
     GPtrArray *open; /* containers, borrowed from what holds them */
 } OutputVisitor;
@@ -52,30 +54,39 @@ static bool output_leave(Visitor *v, Error **errp)
 }
 
 /* File names and the like need not be UTF-8, JSON must. */
-static json_t *json_from_str(const char *text)
+static json_t *json_from_str(const char *text, bool is_tree)
 {
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    g_autofree char *valid = is_tree ? NULL : g_utf8_make_valid(text, -1);
 
-    return json_string(valid);
+    return is_tree ? json_stringn_nocheck(text, strlen(text)) : json_string(valid);
 }
 
-static json_t *json_from_unsigned(uint64_t value)
+static json_t *json_from_unsigned(uint64_t value, bool is_tree)
 {
-    return value > INT64_MAX ? json_real(value) : json_integer(value);
+    g_autofree char *digits = NULL;
+
+    if (value <= INT64_MAX) {
+        return json_integer(value);
+    }
+    if (!is_tree) {
+        return json_real(value);
+    }
+    digits = g_strdup_printf("%" PRIu64, value);
+    return json_string(digits);
 }
 
-static json_t *json_from_scalar(const QapiTypeInfo *type, const void *slot)
+static json_t *json_from_scalar(const QapiTypeInfo *type, const void *slot, bool is_tree)
 {
     switch (type->kind) {
     case QAPI_KIND_STR:
-        return json_from_str(*(char *const *)slot);
+        return json_from_str(*(char *const *)slot, is_tree);
     case QAPI_KIND_BOOL:
         return json_boolean(*(const bool *)slot);
     case QAPI_KIND_INT:
         return json_integer(qapi_load_int(type, slot));
     case QAPI_KIND_UINT:
     case QAPI_KIND_SIZE:
-        return json_from_unsigned(qapi_load_int(type, slot));
+        return json_from_unsigned(qapi_load_int(type, slot), is_tree);
     case QAPI_KIND_NUMBER:
         return json_real(*(const double *)slot);
     case QAPI_KIND_NULL:
@@ -92,7 +103,9 @@ static json_t *json_from_scalar(const QapiTypeInfo *type, const void *slot)
 static bool output_scalar(Visitor *v, const char *name, const QapiTypeInfo *type, void *slot,
                           Error **errp)
 {
-    place(output_visitor(v), name, json_from_scalar(type, slot));
+    OutputVisitor *ov = output_visitor(v);
+
+    place(ov, name, json_from_scalar(type, slot, ov->is_tree));
     return true;
 }
 
@@ -103,13 +116,24 @@ static const VisitorOps output_ops = {
     .scalar = output_scalar,
 };
 
-Visitor *json_output_visitor_new(void)
+static Visitor *output_visitor_new(bool is_tree)
 {
     OutputVisitor *ov = g_new0(OutputVisitor, 1);
 
     ov->visitor.ops = &output_ops;
+    ov->is_tree = is_tree;
     ov->open = g_ptr_array_new();
     return &ov->visitor;
+}
+
+Visitor *json_output_visitor_new(void)
+{
+    return output_visitor_new(false);
+}
+
+Visitor *tree_output_visitor_new(void)
+{
+    return output_visitor_new(true);
 }
 
 json_t *json_output_visitor_take(Visitor *v)

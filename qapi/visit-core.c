@@ -233,9 +233,9 @@ bool qapi_from_keyval(const QapiTypeInfo *type, json_t *tree, void *slot, Error 
     return read_with(keyval_input_visitor_new(held), type, slot, errp);
 }
 
-json_t *qapi_to_json(const QapiTypeInfo *type, const void *slot)
+/* Consumes @v. */
+static json_t *write_with(Visitor *v, const QapiTypeInfo *type, const void *slot)
 {
-    Visitor *v = json_output_visitor_new();
     json_t *json;
 
     /* An output visitor only reads from the slot. */
@@ -243,4 +243,14 @@ json_t *qapi_to_json(const QapiTypeInfo *type, const void *slot)
     json = json_output_visitor_take(v);
     json_output_visitor_free(v);
     return json;
+}
+
+json_t *qapi_to_json(const QapiTypeInfo *type, const void *slot)
+{
+    return write_with(json_output_visitor_new(), type, slot);
+}
+
+json_t *qapi_to_tree(const QapiTypeInfo *type, const void *slot)
+{
+    return write_with(tree_output_visitor_new(), type, slot);
 }

@@ -78,6 +78,8 @@ void input_visitor_free(Visitor *v);
 /* A visitor that builds JSON, to be fetched once (new reference) after the outermost value has
  * been visited. */
 Visitor *json_output_visitor_new(void);
+/* The same for a tree that stays in the process: see qapi_to_tree(). */
+Visitor *tree_output_visitor_new(void);
 json_t *json_output_visitor_take(Visitor *v);
 void json_output_visitor_free(Visitor *v);
 
@@ -93,6 +95,12 @@ bool qapi_from_keyval(const QapiTypeInfo *type, json_t *tree, void *slot, Error 
  * replaced.  An unsigned integer above INT64_MAX becomes a real number, the nearest there is.
  */
 json_t *qapi_to_json(const QapiTypeInfo *type, const void *slot);
+
+/*
+ * The value as a new tree that qapi_from_keyval() reads back without loss: strings keep their bytes, and
+ * integers above INT64_MAX become strings.  Not to be sent as JSON.
+ */
+json_t *qapi_to_tree(const QapiTypeInfo *type, const void *slot);
 
 /* Read and write an integer variable of @type (int kinds and enums). */
 int64_t qapi_load_int(const QapiTypeInfo *type, const void *slot);

@@ -157,6 +157,21 @@ static void test_build_by_hand(void)
     qapi_free_Shape(NULL);
 }
 
+static void test_tree_reads_back_without_loss(void)
+{
+    Scalars before = {.str = (char *)"by\xff" "tes", .has_uint64 = true, .uint64 = UINT64_MAX};
+    const Scalars *obj = &before;
+    json_t *tree = qapi_to_tree(&qapi_info_Scalars, &obj);
+    Scalars *after = NULL;
+
+    g_assert_true(qapi_from_keyval(&qapi_info_Scalars, tree, &after, &error_abort));
+    g_assert_cmpstr(after->str, ==, before.str);
+    g_assert_true(after->has_uint64);
+    g_assert_cmpuint(after->uint64, ==, UINT64_MAX);
+    qapi_free_Scalars(after);
+    json_decref(tree);
+}
+
 static void test_large_unsigned_output(void)
 {
     Scalars scalars = {.has_uint64 = true, .uint64 = UINT64_MAX};
@@ -392,6 +407,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qapi/visit/members-arrive-in-c", test_c_side);
     g_test_add_func("/qapi/visit/values-made-in-c-are-written", test_build_by_hand);
     g_test_add_func("/qapi/visit/unsigned-above-int64-is-a-real", test_large_unsigned_output);
+    g_test_add_func("/qapi/visit/tree-reads-back-without-loss", test_tree_reads_back_without_loss);
     g_test_add_func("/qapi/visit/missing-and-unexpected-are-named-by-path",
                     test_missing_and_unexpected);
     g_test_add_func("/qapi/visit/json-types-are-strict", test_strict_types);
