@@ -66,9 +66,10 @@ bool quit_catch_signals(Error **errp)
     if (!is_ignored(SIGHUP)) {
         sigaddset(&set, SIGHUP);
     }
-    /* A shell has SIGINT ignored in what it runs in the background; ignored signals never come. */
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    /*
+     * A shell has SIGINT ignored in what it runs in the background.  It comes nevertheless: Linux
+     * does not drop an ignored signal while it is blocked.
+     */
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
         error_setg_errno(errp, errno, "Cannot block signals");
         return false;
