@@ -28,9 +28,13 @@ static G_NORETURN void wait_for_child(pid_t child, int child_fd)
     if (nr == 1) {
         _exit(EXIT_SUCCESS);
     }
-    if (waitpid(child, &status, 0) == child && WIFSIGNALED(status)) {
-        error_report("The process in the background was killed by signal %d (%s)", WTERMSIG(status),
-                     strsignal(WTERMSIG(status)));
+    if (waitpid(child, &status, 0) != child) {
+        error_report("--daemonize: Lost the process in the background: %s", strerror(errno));
+    } else if (WIFSIGNALED(status)) {
+        error_report("--daemonize: The process in the background was killed by signal %d (%s)",
+                     WTERMSIG(status), strsignal(WTERMSIG(status)));
+    } else if (WEXITSTATUS(status) == EXIT_SUCCESS) {
+        error_report("--daemonize: The process in the background was told to end before it served");
     }
     _exit(EXIT_FAILURE);
 }
