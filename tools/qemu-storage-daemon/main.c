@@ -14,7 +14,6 @@
 #include "block/export.h"
 #include "block/iothread.h"
 #include "block/job.h"
-#include "block/job.h"
 #include "block/monitor-nodes.h"
 #include "monitor/monitor.h"
 #include "qemu/error-report.h"
@@ -76,7 +75,6 @@ static bool take_down(PidFile *pidfile)
 
     monitor_announce_shutdown(quit_reason());
     blk_exp_close_all();
-    job_cancel_all();
     job_cancel_all();
     is_flushed = bdrv_close_all_monitor_nodes() == 0;
     monitor_close_all();
