@@ -96,13 +96,29 @@ static bool set_up_new(VduseBlk *vduse, const VduseDevOptions *options, Error **
     return ret == 0;
 }
 
+/* Which writes has the process before us carried out? */
+static bool recover(VduseBlk *vduse, Error **errp)
+{
+    for (unsigned int i = 0; i < vduse->nr_queues; i++) {
+        int ret = virtio_blk_handler_recover(vduse->handler, vduse_log_queue(vduse->log, i),
+                                             vduse->queue_size);
+
+        if (ret < 0) {
+            error_setg_errno(errp, -ret, "what was done of the requests in flight is not known");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* An attached device goes on where the process before us ended. */
 static bool take_over(VduseBlk *vduse, const VduseDevOptions *options, Error **errp)
 {
     ERRP_GUARD();
 
     vduse->log = vduse_log_open(&vduse->dev, options, errp);
-    if (!vduse->log || !adopt_config(vduse, options, errp) || !vduse_resume(vduse, errp)) {
+    if (!vduse->log || !adopt_config(vduse, options, errp) || !recover(vduse, errp) ||
+        !vduse_resume(vduse, errp)) {
         error_prepend(errp, "Cannot go on with the attached device '%s': ", vduse->dev.path);
         error_append_hint(errp, "Detach it first (vdpa dev del %s).\n", options->name);
         return false;

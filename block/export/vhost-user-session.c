@@ -377,6 +377,22 @@ static bool coroutine_fn get_inflight_fd(VhostUserSession *s, VhostUserMessage *
     return true;
 }
 
+static bool coroutine_fn recover(VhostUserSession *s, Error **errp)
+{
+    size_t stride = virtqueue_inflight_bytes(s->inflight_size);
+
+    for (unsigned int i = 0; i < s->inflight_queues; i++) {
+        int ret = virtio_blk_handler_recover(s->handler, s->inflight.host + i * stride,
+                                             s->inflight_size);
+
+        if (ret < 0) {
+            error_setg_errno(errp, -ret, "cannot tell what was done of the requests in flight");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool coroutine_fn set_inflight_fd(VhostUserSession *s, VhostUserMessage *msg, int *fd,
                                          Error **errp)
 {
@@ -402,7 +418,7 @@ static bool coroutine_fn set_inflight_fd(VhostUserSession *s, VhostUserMessage *
     s->inflight = area;
     s->inflight_queues = inflight->num_queues;
     s->inflight_size = inflight->queue_size;
-    return update_all(s, errp);
+    return recover(s, errp) && update_all(s, errp);
 }
 
 /* ---- dispatch ---- */

@@ -56,6 +56,14 @@ bool virtio_blk_handler_set_features(VirtIOBlkHandler *handler, uint64_t feature
 /* As before any driver came. */
 void virtio_blk_handler_reset(VirtIOBlkHandler *handler);
 
+/*
+ * Another daemon may have left @inflight, the log of a queue of up to @size
+ * descriptors (virtqueue_start()): settle which of the writes in flight it has carried out.  For the logs of
+ * all queues before the first of them is started, as afterwards zones change.  Returns 0, or what a
+ * zone report returns.
+ */
+int virtio_blk_handler_recover(VirtIOBlkHandler *handler, void *inflight, unsigned int size);
+
 /* The configuration space; 96 bytes, little endian. */
 const uint8_t *virtio_blk_handler_config(const VirtIOBlkHandler *handler);
 

@@ -71,7 +71,6 @@ struct VirtIOBlkHandler {
 
     /* See virtio-blk-replay.c: serialise changes of a zone by its number, made when needed. */
     CoMutex *zone_locks;
-    GHashTable *first_wps;
 };
 
 /*
@@ -125,7 +124,8 @@ static inline bool virtio_blk_is_sequential(const VirtIOBlkHandler *handler, uin
  */
 int coroutine_fn virtio_blk_write_once(VirtIOBlkRequest *req, int64_t *offset, bool is_append);
 void virtio_blk_replay_done(VirtIOBlkHandler *handler);
-/* A command is about to move write pointers in the zones of the range. */
-int coroutine_fn virtio_blk_replay_before_mgmt(VirtIOBlkRequest *req, int64_t offset, int64_t len);
+/* A command to the zones of a range, between their writes; as blk_co_zone_mgmt(). */
+int coroutine_fn virtio_blk_mgmt_between_writes(VirtIOBlkRequest *req, BlockZoneOp op,
+                                                int64_t offset, int64_t len);
 
 #endif

@@ -132,12 +132,8 @@ static uint8_t coroutine_fn do_report(VirtIOBlkRequest *req)
 static uint8_t coroutine_fn manage(VirtIOBlkRequest *req, BlockZoneOp op, int64_t offset,
                                    int64_t len)
 {
-    int ret = virtio_blk_replay_before_mgmt(req, offset, len);
-
-    if (ret == 0) {
-        ret = blk_co_zone_mgmt(req->handler->blk, op, offset, len);
-    }
-    return virtio_blk_status_of(req->handler, ret);
+    return virtio_blk_status_of(req->handler,
+                                virtio_blk_mgmt_between_writes(req, op, offset, len));
 }
 
 static uint8_t coroutine_fn do_zone(VirtIOBlkRequest *req, BlockZoneOp op)

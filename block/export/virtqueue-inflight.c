@@ -8,6 +8,48 @@
 
 #define LOG_VERSION 1
 
+static VirtQueueNote *note_at(const InflightLog *log, unsigned int size, uint16_t head)
+{
+    return (VirtQueueNote *)&log->desc[size] + head;
+}
+
+InflightLog *inflight_find(void *memory, unsigned int *size)
+{
+    InflightLog *log = memory;
+    uint16_t desc_num = __atomic_load_n(&log->desc_num, __ATOMIC_RELAXED);
+
+    if (log->version != LOG_VERSION || desc_num > *size) {
+        return NULL;
+    }
+    *size = desc_num;
+    return log;
+}
+
+VirtQueueNote inflight_note(const InflightLog *log, unsigned int size, uint16_t head)
+{
+    const VirtQueueNote *at = note_at(log, size, head);
+    VirtQueueNote note = {.state = __atomic_load_n(&at->state, __ATOMIC_ACQUIRE)};
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(note.words); i++) {
+        note.words[i] = __atomic_load_n(&at->words[i], __ATOMIC_RELAXED);
+    }
+    return note;
+}
+
+void inflight_set_note(InflightLog *log, unsigned int size, uint16_t head,
+                       const VirtQueueNote *note)
+{
+    VirtQueueNote *at = note_at(log, size, head);
+
+    __atomic_store_n(&at->state, 0, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned int i = 0; i < ARRAY_SIZE(note->words); i++) {
+        __atomic_store_n(&at->words[i], note->words[i], __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&at->state, note->state, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 void inflight_published(InflightLog *log, const uint16_t *heads, unsigned int nr_heads,
                         uint16_t used_idx)
 {
@@ -59,7 +101,7 @@ static void collect(const InflightLog *log, unsigned int size, uint16_t *heads,
     unsigned int nr = 0;
 
     for (unsigned int i = 0; i < size; i++) {
-        if (__atomic_load_n(&log->desc[i].is_inflight, __ATOMIC_ACQUIRE) == 1) {
+        if (inflight_is_begun(log, i)) {
             marked[nr++] = (Marked){.counter = log->desc[i].counter, .head = i};
         }
     }
@@ -75,7 +117,7 @@ bool inflight_open(InflightLog *log, unsigned int size, uint16_t used_idx, uint1
                    unsigned int *nr_heads, uint64_t *counter, Error **errp)
 {
     if (log->version == 0) {
-        memset(log, 0, sizeof(*log) + size * sizeof(log->desc[0]));
+        memset(log, 0, virtqueue_inflight_bytes(size));
         log->desc_num = size;
         log->used_idx = used_idx;
         __atomic_store_n(&log->version, LOG_VERSION, __ATOMIC_RELEASE);

@@ -7,18 +7,19 @@
  * answer.  Whoever dies in between finds it marked; `used_idx` and the list of the last batch tell
  * those apart that were answered but not unmarked yet.
  *
+ * Behind the entries, in memory that the protocol leaves to us, there is a note for each, which the
+ * device writes for whoever finds the request in flight.
+ *
  * The memory is shared: nothing read from it is trusted.
  */
 #ifndef BLOCK_EXPORT_VIRTQUEUE_INFLIGHT_H
 #define BLOCK_EXPORT_VIRTQUEUE_INFLIGHT_H
 
-#include "qapi/error.h"
-#include "qemu/osdep.h"
+#include "virtqueue.h"
 
 typedef struct InflightEntry {
     uint8_t is_inflight;
-    uint8_t has_note; /* of the protocol's padding: our own */
-    uint16_t note_high, note_low;
+    uint8_t padding[5];
     uint16_t next;
     uint64_t counter;
 } InflightEntry;
@@ -42,11 +43,30 @@ G_STATIC_ASSERT(sizeof(InflightLog) == 16 && sizeof(InflightEntry) == 16);
 bool inflight_open(InflightLog *log, unsigned int size, uint16_t used_idx, uint16_t *heads,
                    unsigned int *nr_heads, uint64_t *counter, Error **errp);
 
-static inline void inflight_begin(InflightLog *log, uint16_t head, uint64_t counter)
+/*
+ * The log of a queue in @memory with room for *@size descriptors; sets *@size to how many the queue
+ * had.  NULL where it is new, or damaged.
+ */
+InflightLog *inflight_find(void *memory, unsigned int *size);
+
+static inline bool inflight_is_begun(const InflightLog *log, uint16_t head)
+{
+    return __atomic_load_n(&log->desc[head].is_inflight, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* The note of @head in a queue of @size; its state is 0 where there is none. */
+VirtQueueNote inflight_note(const InflightLog *log, unsigned int size, uint16_t head);
+/* What comes after it finds the note. */
+void inflight_set_note(InflightLog *log, unsigned int size, uint16_t head,
+                       const VirtQueueNote *note);
+
+static inline void inflight_begin(InflightLog *log, unsigned int size, uint16_t head,
+                                  uint64_t counter)
 {
     InflightEntry *entry = &log->desc[head];
+    VirtQueueNote *note = (VirtQueueNote *)&log->desc[size] + head;
 
-    __atomic_store_n(&entry->has_note, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&note->state, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->counter, counter, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->is_inflight, 1, __ATOMIC_RELEASE);
     /* What the request does comes after it. */

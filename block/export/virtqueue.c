@@ -135,7 +135,8 @@ size_t virtqueue_used_bytes(unsigned int size, uint64_t features)
 
 size_t virtqueue_inflight_bytes(unsigned int size)
 {
-    return ROUND_UP(sizeof(InflightLog) + size * sizeof(InflightEntry), 64);
+    return ROUND_UP(sizeof(InflightLog) + size * (sizeof(InflightEntry) + sizeof(VirtQueueNote)),
+                    64);
 }
 
 static bool is_aligned(const void *p, uintptr_t alignment)
@@ -426,7 +427,7 @@ VirtQueueElement *virtqueue_pop(VirtQueue *vq)
     } else {
         vq->last_avail++;
         if (vq->log) {
-            inflight_begin(vq->log, head, vq->log_counter++);
+            inflight_begin(vq->log, vq->size, head, vq->log_counter++);
         }
     }
     vq->in_flight[head] = true;
@@ -535,25 +536,18 @@ bool virtqueue_has_log(const VirtQueue *vq)
     return vq->log;
 }
 
-void virtqueue_set_note(VirtQueue *vq, const VirtQueueElement *elem, uint32_t note)
+void virtqueue_set_note(VirtQueue *vq, const VirtQueueElement *elem, const VirtQueueNote *note)
 {
     if (vq->log) {
-        InflightEntry *entry = &vq->log->desc[elem->head];
-
-        __atomic_store_n(&entry->note_high, note >> 16, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->note_low, note & 0xffff, __ATOMIC_RELAXED);
-        __atomic_store_n(&entry->has_note, 1, __ATOMIC_RELEASE);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        inflight_set_note(vq->log, vq->size, elem->head, note);
     }
 }
 
-bool virtqueue_get_note(const VirtQueue *vq, const VirtQueueElement *elem, uint32_t *note)
+bool virtqueue_get_note(const VirtQueue *vq, const VirtQueueElement *elem, VirtQueueNote *note)
 {
-    const InflightEntry *entry = vq->log ? &vq->log->desc[elem->head] : NULL;
-
-    if (!entry || __atomic_load_n(&entry->has_note, __ATOMIC_ACQUIRE) != 1) {
+    if (!vq->log) {
         return false;
     }
-    *note = (uint32_t)entry->note_high << 16 | entry->note_low;
-    return true;
+    *note = inflight_note(vq->log, vq->size, elem->head);
+    return note->state;
 }

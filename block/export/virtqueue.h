@@ -68,6 +68,12 @@ typedef struct VirtQueueStart {
     void *inflight;          /* virtqueue_inflight_bytes() of memory, zeroed when new; or NULL */
 } VirtQueueStart;
 
+/* A device's own words about a request; @state is not 0. */
+typedef struct VirtQueueNote {
+    uint32_t state;
+    uint32_t words[3];
+} VirtQueueNote;
+
 typedef struct VirtQueue VirtQueue;
 
 /* A queue that has not been started; its elements have @element_size bytes, zeroed when new. */
@@ -123,11 +129,11 @@ unsigned int virtqueue_nr_inflight(const VirtQueue *vq);
 uint16_t virtqueue_base(const VirtQueue *vq);
 
 /*
- * A number that the log keeps with @elem for who finds it after a restart; nothing without a log.
- * False: there is none.
+ * What the log keeps with @elem for who finds it in flight after a restart; nothing without a log.
+ * False: there is none.  Whoever does must see all of the note, or none.
  */
 bool virtqueue_has_log(const VirtQueue *vq);
-void virtqueue_set_note(VirtQueue *vq, const VirtQueueElement *elem, uint32_t note);
-bool virtqueue_get_note(const VirtQueue *vq, const VirtQueueElement *elem, uint32_t *note);
+void virtqueue_set_note(VirtQueue *vq, const VirtQueueElement *elem, const VirtQueueNote *note);
+bool virtqueue_get_note(const VirtQueue *vq, const VirtQueueElement *elem, VirtQueueNote *note);
 
 #endif

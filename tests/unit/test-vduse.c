@@ -429,7 +429,8 @@ static void leave_in_flight(void)
     g_assert_cmpuint(log->version, ==, 1);
     g_assert_cmpuint(log->used_idx, ==, 2);
     log->desc[3] = (InflightEntry){.is_inflight = 1, .counter = 10};
-    log->desc[6] = (InflightEntry){.is_inflight = 1, .counter = 11, .has_note = 1, .note_low = 8};
+    log->desc[6] = (InflightEntry){.is_inflight = 1, .counter = 11};
+    inflight_set_note(log, log->desc_num, 6, &(VirtQueueNote){1, {1, 8, 8}});
     int fd = g_open(log_path, O_RDWR);
 
     g_assert_cmpint(pwrite(fd, contents, bytes, 0), ==, bytes);

@@ -234,7 +234,7 @@ static void do_inflight(void)
     driver_blk_request(&fe.ring, 0, AT, VIRTIO_BLK_T_ZONE_APPEND, 2 * ZONE_SECTORS, 4096, false,
                        16);
     driver_offer(&fe.ring, 0);
-    log->desc[0] = (InflightEntry){.is_inflight = 1, .counter = 9};
+    inflight_begin(log, 64, 0, 9);
     connect_to_export(&fe);
     g_assert_cmpuint(add_memory(&fe), ==, 0);
     g_assert_cmpuint(tell(&fe, VHOST_USER_SET_INFLIGHT_FD, &inflight, 24, fd), ==, 0);

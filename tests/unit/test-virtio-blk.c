@@ -635,6 +635,7 @@ static void die_before_answer(Fixture *f, InflightLog *log)
     log->used_idx = *used_idx;
     log->desc[0].is_inflight = 1;
     start_device(f, f->blk, true);
+    g_assert_cmpint(virtio_blk_handler_recover(f->handler, log, 64), ==, 0);
     start_ring(f, log);
 }
 
@@ -705,6 +706,37 @@ static void test_not_done_is_done(void)
     g_aligned_free(log);
 }
 
+/*
+ * It was noted and not done; the next daemon wrote to the zone for somebody else, and died before it
+ * came to the request.
+ */
+static void test_second_death(void)
+{
+    uint64_t where = 0, z2 = 2 * ZONE_SECTORS;
+    Fixture f;
+    InflightLog *log = set_up_logged(&f);
+    VirtQueueNote note = {1, {2, 0, 8}};
+
+    log->desc[0].is_inflight = 1;
+    inflight_set_note(log, 64, 0, &note);
+    g_assert_cmpint(virtio_blk_handler_recover(f.handler, log, 64), ==, 0);
+    g_assert_cmpint(blk_pwrite(f.blk, 2 * ZONE, 8192, data(&f), 0), ==, 0);
+    driver_blk_request(&f.ring, 0, AT, VIRTIO_BLK_T_ZONE_APPEND, z2, 4096, false, 16);
+    driver_offer(&f.ring, 0);
+    virtio_blk_queue_free(f.queue);
+    virtio_blk_handler_free(f.handler);
+    start_device(&f, f.blk, true);
+    g_assert_cmpint(virtio_blk_handler_recover(f.handler, log, 64), ==, 0);
+    start_ring(&f, log);
+    wait_answer(&f);
+    g_assert_cmpuint(driver_blk_status(&f.ring, AT, 16), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(ldq_le_p(f.memory.bytes + AT + 16), ==, z2 + 16);
+    g_assert_cmpuint(append(&f, z2, 4096, &where), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(where, ==, z2 + 24);
+    tear_down(&f);
+    g_aligned_free(log);
+}
+
 int main(int argc, char **argv)
 {
     int ret;
@@ -733,6 +765,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/replay/append-is-applied-once", test_append_once);
     g_test_add_func("/virtio-blk/replay/write-is-applied-once", test_write_once);
     g_test_add_func("/virtio-blk/replay/what-was-not-done-is-done", test_not_done_is_done);
+    g_test_add_func("/virtio-blk/replay/second-death-changes-nothing", test_second_death);
     ret = g_test_run();
     qcow2_fixture_done();
     return ret;

@@ -423,7 +423,7 @@ static void test_log_resubmits(void)
     InflightLog *log = set_up_logged(&f);
     VirtQueueElement *elems[4];
     VirtQueue *dead = f.vq;
-    uint32_t note = 0;
+    VirtQueueNote note = {1, {2, 3, 4}};
 
     driver_offer(&f.ring, 2);
     driver_offer(&f.ring, 0);
@@ -431,7 +431,8 @@ static void test_log_resubmits(void)
     for (unsigned int i = 0; i < 3; i++) {
         elems[i] = virtqueue_pop(f.vq);
     }
-    virtqueue_set_note(f.vq, elems[2], 0x12345678);
+    virtqueue_set_note(f.vq, elems[2], &note);
+    memset(&note, 0, sizeof(note));
     virtqueue_push(f.vq, elems[1], 0);
     virtqueue_flush(f.vq);
     driver_offer(&f.ring, 1);
@@ -445,7 +446,7 @@ static void test_log_resubmits(void)
     g_assert_false(virtqueue_get_note(f.vq, first, &note));
     g_assert_true(second && second->head == 3 && second->is_resubmitted);
     g_assert_true(virtqueue_get_note(f.vq, second, &note));
-    g_assert_cmphex(note, ==, 0x12345678);
+    g_assert_cmpmem(&note, sizeof(note), (&(VirtQueueNote){1, {2, 3, 4}}), sizeof(note));
     g_assert_true(third && third->head == 1 && !third->is_resubmitted);
     g_assert_null(virtqueue_pop(f.vq));
     virtqueue_push(f.vq, first, 0);
