@@ -19,6 +19,7 @@
 #define REQUEST_BYTES 128
 #define TABLE_AT 64
 #define FOOTER_BYTES 16
+#define MAX_QUEUES 16
 
 /* What the driver below can live with. */
 #define KNOWN_FEATURES                                                                       \
@@ -88,6 +89,7 @@ FrontEnd *front_end_new(const FrontEndOptions *options)
     FrontEnd *fe = g_new0(FrontEnd, 1);
     size_t at = 0, data_at;
 
+    g_assert(options->nr_queues <= MAX_QUEUES);
     fe->options = *options;
     fe->options.data_bytes = ROUND_UP(options->data_bytes, PAGE);
     data_at = options->nr_queues * (ring_bytes(options->queue_size) +
@@ -393,28 +395,54 @@ FrontEndRequest *front_end_reap(FrontEndQueue *queue)
     return req;
 }
 
-bool front_end_wait(FrontEndQueue *queue, int timeout_ms)
+/* Ask to be called for answers; whether there is one already. */
+static bool want_calls(FrontEndQueue *queues, unsigned int nr)
 {
-    struct pollfd polled[] = {
-        {.fd = queue->call, .events = POLLIN},
-        {.fd = queue->fe->socket, .events = POLLRDHUP},
-    };
+    bool has_answer = false;
+
+    for (unsigned int i = 0; i < nr; i++) {
+        driver_want_call(&queues[i].ring);
+        has_answer |= driver_has_answer(&queues[i].ring);
+    }
+    return has_answer;
+}
+
+static bool wait_for(FrontEndQueue *queues, unsigned int nr, int timeout_ms)
+{
+    struct pollfd polled[MAX_QUEUES + 1];
     uint64_t count;
 
-    for (;;) {
-        driver_want_call(&queue->ring);
-        if (driver_has_answer(&queue->ring)) {
-            return true;
-        }
-        if (queue->call < 0 || poll(polled, ARRAY_SIZE(polled), timeout_ms) <= 0) {
+    for (unsigned int i = 0; i < nr; i++) {
+        polled[i] = (struct pollfd){.fd = queues[i].call, .events = POLLIN};
+    }
+    polled[nr] = (struct pollfd){.fd = queues->fe->socket, .events = POLLRDHUP};
+    while (!want_calls(queues, nr)) {
+        bool is_called = false;
+
+        if (queues->fe->socket < 0 || poll(polled, nr + 1, timeout_ms) <= 0) {
             return false;
         }
-        if (polled[0].revents & POLLIN) {
-            queue->nr_calls += read(queue->call, &count, sizeof(count)) == sizeof(count);
-        } else if (polled[1].revents) {
-            return driver_has_answer(&queue->ring);
+        for (unsigned int i = 0; i < nr; i++) {
+            if (polled[i].revents & POLLIN && read(queues[i].call, &count, 8) == 8) {
+                queues[i].nr_calls++;
+                is_called = true;
+            }
+        }
+        if (!is_called) {
+            return want_calls(queues, nr);
         }
     }
+    return true;
+}
+
+bool front_end_wait(FrontEndQueue *queue, int timeout_ms)
+{
+    return wait_for(queue, 1, timeout_ms);
+}
+
+bool front_end_wait_any(FrontEnd *fe, int timeout_ms)
+{
+    return wait_for(fe->queues, fe->options.nr_queues, timeout_ms);
 }
 
 int front_end_do(FrontEndQueue *queue, uint32_t type, uint64_t sector, void *data, uint32_t bytes,

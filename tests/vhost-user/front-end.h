@@ -113,6 +113,8 @@ void front_end_put(FrontEndQueue *queue, FrontEndRequest *req);
 
 /* Wait until a request was answered; false after @timeout_ms, or when the connection is gone. */
 bool front_end_wait(FrontEndQueue *queue, int timeout_ms);
+/* The same, whatever the queue. */
+bool front_end_wait_any(FrontEnd *fe, int timeout_ms);
 
 /*
  * Submit one request without data of its own (@data: what is written, or read into; may be NULL)

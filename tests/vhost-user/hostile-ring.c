@@ -288,7 +288,7 @@ void hostile_memory_case(Hostile *h)
     }
     fe = h->fe;
     queue = &fe->queues[0];
-    size = hostile_below(h, fe->memory.size);
+    size = hostile_below(h, hostile_below(h, 2) ? fe->memory.size : 16 * KiB);
     if (hostile_below(h, 2)) {
         g_assert(ftruncate(fe->memory.fd, size) == 0);
         front_end_start_queue(queue);
