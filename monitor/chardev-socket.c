@@ -15,11 +15,11 @@
 #include "qemu/error-report.h"
 #include "qemu/unix-socket.h"
 
-/* After accept() failed for lack of memory or descriptors, which the client's end does not change. */
+/* Until the next accept() after one that had no memory or descriptors. */
 #define RETRY_NS (INT64_C(100) * 1000 * 1000)
 
 /*
- * A server: @listen_fd >= 0, and @path is that of the socket if we made it; a client: @listen_fd < 0.
+ * @listen_fd: of a server; -1: we are a client.  @path: of the socket that we made; NULL: none.
  * @peer_fd: the connection, or -1.  @is_told: the user knows of it.
  */
 typedef struct SocketChardev {

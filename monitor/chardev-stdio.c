@@ -2,9 +2,9 @@
 /*
  * The chardev on standard input and output.
  *
- * Its peer is there from the beginning, and none comes after it: the end of the input is the end of the
- * session, not of the program.  The streams may be shared with other processes, the user's shell
- * among them, so their flags are put back at the program's end, whichever way it takes.
+ * Its peer is there from the beginning, and none comes after it: the end of the input is the end of
+ * the session, not of the program.  The streams may be shared with other processes, the user's
+ * shell among them, so their flags are put back at the program's end, whichever way it takes.
  */
 #include "qemu/osdep.h"
 

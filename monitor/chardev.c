@@ -15,7 +15,7 @@ Chardev *chardev_find(const char *id)
 {
     Chardev *chr;
 
-    TAILQ_FOREACH(chr, &chardevs, link) {
+    TAILQ_FOREACH (chr, &chardevs, link) {
         if (!strcmp(chr->id, id)) {
             return chr;
         }

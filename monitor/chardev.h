@@ -39,8 +39,9 @@ struct Chardev {
 Chardev *chardev_find(const char *id);
 
 /*
- * Become the user of @chr: @peer_came is called for its first peer, at once if that is there already,
- * and after each chardev_drop_peer() for the next.  -EBUSY with @errp set if it has a user.
+ * Become the user of @chr: @peer_came is called for its first peer, at once if that is there
+ * already, and after each chardev_drop_peer() for the next.  -EBUSY with @errp set if it has a
+ * user.
  */
 int chardev_use(Chardev *chr, ChardevPeerFunc *peer_came, void *opaque, Error **errp);
 

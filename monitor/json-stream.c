@@ -22,15 +22,15 @@ typedef enum StreamState {
 } StreamState;
 
 /*
- * @text is empty between values.  @depth brackets are open, of which @brackets holds those that will
- * close them.
+ * @text is empty between values.  @depth brackets are open, of which @brackets holds those that
+ * will close them.
  */
 struct JsonStream {
     StreamState state;
     GString *text;
     char brackets[JSON_STREAM_MAX_DEPTH];
     unsigned int depth;
-    char quote; /* of the string we are in */
+    char quote;                            /* of the string we are in */
     unsigned int line, column;             /* of the next byte */
     unsigned int start_line, start_column; /* of the value */
 };

@@ -7,8 +7,8 @@
  * strings can be quoted by ' as well.  An object has no member twice, a string no NUL and no
  * invalid UTF-8.
  *
- * After a mistake inside a value the rest of the line is dropped, so that no fragment of a request is
- * taken for a request; a mistake between values costs one byte or word.
+ * After a mistake inside a value the rest of the line is dropped, so that no fragment of a request
+ * is taken for a request; a mistake between values costs one byte or word.
  */
 #ifndef MONITOR_JSON_STREAM_H
 #define MONITOR_JSON_STREAM_H
@@ -31,8 +31,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonStream, json_stream_free)
  * Take bytes up to the end of the first value or mistake among them.
  *
  * Returns how many of the @len bytes were taken.  If a value ended, *@value is set (new reference);
- * after a mistake @errp is, to "LINE:COLUMN: JSON parse error, ...", counted from 1 since the stream
- * began; otherwise all bytes were taken, and neither is set.  @errp must not be NULL.
+ * after a mistake @errp is, to "LINE:COLUMN: JSON parse error, ...", counted from 1 since the
+ * stream began; otherwise all bytes were taken, and neither is set.  @errp must not be NULL.
  */
 size_t json_stream_read(JsonStream *stream, const char *bytes, size_t len, json_t **value,
                         Error **errp);

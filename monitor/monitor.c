@@ -56,7 +56,7 @@ static bool has_monitor(const char *id)
 {
     Monitor *mon;
 
-    TAILQ_FOREACH(mon, &monitors, link) {
+    TAILQ_FOREACH (mon, &monitors, link) {
         if (!g_strcmp0(mon->id, id)) {
             return true;
         }
@@ -121,7 +121,7 @@ static void flush_output(void)
 void monitor_close_all(void)
 {
     qmp_sessions_stop();
-    AIO_WAIT_WHILE(qemu_get_aio_context(), qmp_sessions_is_command_running());
+    qmp_sessions_wait_for_command();
     flush_output();
     while (!TAILQ_EMPTY(&monitors)) {
         Monitor *mon = TAILQ_FIRST(&monitors);

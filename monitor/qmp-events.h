@@ -8,9 +8,9 @@
 #include <jansson.h>
 
 /*
- * Become the process's handler of events.  @arrived is called in the main thread when there are some to
- * take: at once for one that comes from that thread, in a turn of its loop for others.  Before threads
- * that send events are started.
+ * Become the process's handler of events.  @arrived is called in the main thread when there are
+ * some to take: at once for one that comes from that thread, in a turn of its loop for others.
+ * Before threads that send events are started.
  */
 void qmp_events_init(void (*arrived)(void));
 

@@ -49,9 +49,10 @@ void monitor_set_quit_handler(void (*fn)(void))
 
 void monitor_announce_shutdown(ShutdownCause reason)
 {
-    qmp_sessions_stop();
     if (!is_shutdown_announced) {
         is_shutdown_announced = true;
+        qmp_sessions_stop();
+        qmp_sessions_wait_for_command();
         qapi_event_send_shutdown(false, reason);
     }
 }

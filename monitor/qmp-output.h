@@ -3,8 +3,8 @@
  * What is still to be sent to one client.
  *
  * Bytes are written at once as far as the descriptor takes them; the rest waits here, and the owner
- * calls qmp_output_flush() when the descriptor is writable.  Nothing here bounds the length: that is
- * the owner's, who knows what can be left out.
+ * calls qmp_output_flush() when the descriptor is writable.  Nothing here bounds the length: that
+ * is the owner's, who knows what can be left out.
  */
 #ifndef MONITOR_QMP_OUTPUT_H
 #define MONITOR_QMP_OUTPUT_H

@@ -2,10 +2,11 @@
 /*
  * QMP sessions: see qmp-session.h.
  *
- * Nothing is queued on the way in: a session reads a few KiB, and reads on only when all of it has become
- * commands that were answered.  So what a client can make us keep is one read, one unfinished value and
- * its output.  Commands run from a bottom half, never from the callback of a descriptor: while one waits, its
- * client's output goes out, and that the client has gone is noticed.
+ * Nothing is queued on the way in: a session reads a few KiB, and reads on only when all of it has
+ * become commands that were answered.  So what a client can make us keep is one read, one
+ * unfinished value and its output.  Commands run from a bottom half, never from the callback of a
+ * descriptor: while one waits, its client's output goes out, and that the client has gone is
+ * noticed.
  */
 #include "qemu/osdep.h"
 
@@ -201,9 +202,9 @@ static bool take_turn(QmpSession *session)
         return false;
     }
     while (has_input(session) && !request && !err) {
-        session->input_taken += json_stream_read(
-            session->stream, session->input + session->input_taken,
-            session->input_len - session->input_taken, &request, &err);
+        session->input_taken +=
+            json_stream_read(session->stream, session->input + session->input_taken,
+                             session->input_len - session->input_taken, &request, &err);
     }
     watch(session);
     if (request) {
@@ -220,8 +221,7 @@ static bool has_ended(const QmpSession *session)
     if (session->is_command_running) {
         return false;
     }
-    return session->has_input_ended && !has_input(session) &&
-           !qmp_output_pending(&session->output);
+    return session->has_input_ended && !has_input(session) && !qmp_output_pending(&session->output);
 }
 
 /* @ended frees the session, and may begin another. */
@@ -244,7 +244,7 @@ static void take_turns(void *opaque)
     QmpSession *session;
 
     if (!is_command_running && !are_stopped) {
-        TAILQ_FOREACH(session, &sessions, link) {
+        TAILQ_FOREACH (session, &sessions, link) {
             if (take_turn(session)) {
                 TAILQ_REMOVE(&sessions, session, link);
                 TAILQ_INSERT_TAIL(&sessions, session, link);
@@ -261,9 +261,9 @@ void qmp_sessions_stop(void)
     are_stopped = true;
 }
 
-bool qmp_sessions_is_command_running(void)
+void qmp_sessions_wait_for_command(void)
 {
-    return is_command_running;
+    AIO_WAIT_WHILE(qemu_get_aio_context(), is_command_running);
 }
 
 /* ---- life ---- */
@@ -334,7 +334,7 @@ void qmp_sessions_send_events(void)
     while ((event = qmp_events_take())) {
         QmpSession *session;
 
-        TAILQ_FOREACH(session, &sessions, link) {
+        TAILQ_FOREACH (session, &sessions, link) {
             send_event(session, event);
         }
         json_decref(event);
@@ -345,7 +345,7 @@ bool qmp_sessions_has_output(void)
 {
     QmpSession *session;
 
-    TAILQ_FOREACH(session, &sessions, link) {
+    TAILQ_FOREACH (session, &sessions, link) {
         if (qmp_output_pending(&session->output) > 0) {
             return true;
         }

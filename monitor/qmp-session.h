@@ -2,10 +2,10 @@
 /*
  * A QMP session: one client from the greeting to the end of its connection.
  *
- * Sessions take turns: one command of one of them runs at a time, so that a command which waits in a
- * nested event loop does not meet another one half-way.  Each session's commands run in order and
- * are answered in order.  A client that does not read its answers is not served further; a client that does
- * not read at all loses events.  Everything here happens in the main thread.
+ * Sessions take turns: one command of one of them runs at a time, so that a command which waits in
+ * a nested event loop does not meet another one half-way.  Each session's commands run in order and
+ * are answered in order.  A client that does not read its answers is not served further; a client
+ * that does not read at all loses events.  Everything here happens in the main thread.
  */
 #ifndef MONITOR_QMP_SESSION_H
 #define MONITOR_QMP_SESSION_H
@@ -37,7 +37,8 @@ void qmp_sessions_send_events(void);
 /* No session runs a further command, now and for good. */
 void qmp_sessions_stop(void);
 
-bool qmp_sessions_is_command_running(void);
+/* Wait for the command that is running, if there is one.  Outside coroutines, and not from it. */
+void qmp_sessions_wait_for_command(void);
 
 /* Whether anything is still to be sent. */
 bool qmp_sessions_has_output(void);

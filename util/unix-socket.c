@@ -99,7 +99,7 @@ int unix_socket_connect(const char *path, Error **errp)
     if (ret < 0) {
         return ret;
     }
-    /* A connection to a unix socket is made at once or not at all; only a full queue would block. */
+    /* Unix sockets connect at once or not at all; only a full queue would block. */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
         ret = -errno;
@@ -169,8 +169,7 @@ int unix_socket_take_connected(const char *param, const char *number, Error **er
     socklen_t len = sizeof(peer);
     int fd = parse_fd(param, number, errp);
 
-    if (fd >= 0 &&
-        !(is_unix_stream(fd) && getpeername(fd, (struct sockaddr *)&peer, &len) == 0)) {
+    if (fd >= 0 && !(is_unix_stream(fd) && getpeername(fd, (struct sockaddr *)&peer, &len) == 0)) {
         error_setg(errp, "Descriptor %d is no connected unix socket", fd);
         return -EINVAL;
     }

@@ -31,9 +31,9 @@
 int chardev_add(ChardevOptions *options, Error **errp);
 
 /*
- * The program is about to end: a chardev_add() that waits for a client fails, as soon as its event loop
- * goes on.  From callbacks of the main thread's loop, and from signal handlers followed by anything
- * that wakes it.
+ * The program is about to end: a chardev_add() that waits for a client fails, as soon as its event
+ * loop goes on.  From callbacks of the main thread's loop, and from signal handlers followed by
+ * anything that wakes it.
  */
 void chardev_cancel_waits(void);
 
@@ -45,12 +45,13 @@ void chardev_cancel_waits(void);
  */
 int monitor_add(MonitorOptions *options, Error **errp);
 
-/* @fn is called when a client sends `quit`.  It must only note it: the answer is still to be sent. */
+/* @fn is called when a client sends `quit`, and only notes it: the answer is still to be sent. */
 void monitor_set_quit_handler(void (*fn)(void));
 
 /*
- * Tell all clients, with the event SHUTDOWN, that the program is about to end, and why.  From then on
- * no command is run: those that come later are never answered.  Only the first call does anything.
+ * Tell all clients, with the event SHUTDOWN, that the program is about to end, and why.  A command
+ * that is running is waited for; those that come later are never answered.  Only the first call
+ * does anything.  Outside coroutines.
  */
 void monitor_announce_shutdown(ShutdownCause reason);
 

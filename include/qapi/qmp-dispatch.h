@@ -50,8 +50,8 @@ const QmpCommand *qmp_request_command(const QmpCommandTable *table, json_t *requ
 json_t *qmp_dispatch(const QmpCommandTable *table, json_t *request);
 
 /*
- * The response to @request where it is refused because of @err, as new JSON.  @request may be anything;
- * NULL stands for input that was not even JSON.
+ * The response to @request where it is refused because of @err, as new JSON.  @request may be
+ * anything; NULL stands for input that was not even JSON.
  */
 json_t *qmp_error_response(json_t *request, const Error *err);
 

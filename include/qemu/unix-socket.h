@@ -3,8 +3,8 @@
  * Unix stream sockets: where a program listens, and what it connects to.
  *
  * Every descriptor returned is non-blocking and closed on exec.  All functions may be called from
- * any thread and return a negative errno, with @errp set, where they fail: -EINVAL for what cannot be
- * a path or a descriptor of the kind wanted, otherwise what the system call said.
+ * any thread and return a negative errno, with @errp set, where they fail: -EINVAL for what cannot
+ * be a path or a descriptor of the kind wanted, otherwise what the system call said.
  */
 #ifndef QEMU_UNIX_SOCKET_H
 #define QEMU_UNIX_SOCKET_H

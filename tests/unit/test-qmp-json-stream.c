@@ -108,13 +108,11 @@ static void test_mistakes(void)
     check("{}\n  ]{}", "{} | !2:3: JSON parse error, unexpected ']' | {}");
     check("\xff{}", "!1:1: JSON parse error, unexpected byte 0xff | {}");
     check("{\"a\" 1}{}", "!1:6: JSON parse error, ':' expected near '1' | {}");
-    check("{}\n\n [1,\n2,]\n[]",
-          "{} | !4:3: JSON parse error, unexpected token near ']' | []");
+    check("{}\n\n [1,\n2,]\n[]", "{} | !4:3: JSON parse error, unexpected token near ']' | []");
     check("{\"a\": 1, \"a\": 2}{}",
           "!1:12: JSON parse error, duplicate object key near '\"a\"' | {}");
     check("[\"\xc3\x28\"] []", "!1:2: JSON parse error, unable to decode byte 0xc3 near '\"' | []");
-    check("[\"\\u0000\"] []",
-          "!1:9: JSON parse error, a string contains \\u0000 | []");
+    check("[\"\\u0000\"] []", "!1:9: JSON parse error, a string contains \\u0000 | []");
     check("[99999999999999999999] []",
           "!1:21: JSON parse error, too big integer near '99999999999999999999' | []");
     /* characters are counted, not bytes */
@@ -183,7 +181,8 @@ static void test_length(void)
 /* ---- mutations ---- */
 
 static const char *const seeds[] = {
-    "{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"query-version\", \"id\": [1, {\"a\": null}]}\n",
+    "{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"query-version\", \"id\": [1, {\"a\": "
+    "null}]}\n",
     "{'execute': 'blockdev-add', 'arguments': {'driver': 'file', 'x': 'it\\'s', 'n': -1.5e3}}\n",
     "[[[[{\"a\": {\"b\": {\"c\": [true, false, null]}}}]]]] 12 \"\\u00e4\\\\\" {}\n",
 };
@@ -217,7 +216,8 @@ static void mutate(GByteArray *bytes)
     }
 }
 
-/* After whatever came, an end of the line, and all that could be open closed, a value is a value. */
+/* After whatever came, an end of the line, and all that could be open closed, a value is a value.
+ */
 static void check_that_it_recovers(JsonStream *stream)
 {
     GString *outcomes = g_string_new(NULL);

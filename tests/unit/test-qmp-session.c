@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QMP sessions over socket pairs, with a table of commands of our own: order, isolation, clients that
- * misbehave.  Texts have ' for ".
+ * QMP sessions over socket pairs, with a table of commands of our own: order, isolation, clients
+ * that misbehave.  Texts have ' for ".
  */
 #include "qemu/osdep.h"
 
@@ -18,16 +18,16 @@
 #define PATIENCE_NS (INT64_C(60) * 1000 * 1000 * 1000)
 
 /* Poll the main loop while @condition, but not for ever. */
-#define POLL_WHILE(condition)                                        \
-    do {                                                             \
-        int64_t deadline_ns = qemu_clock_get_ns() + PATIENCE_NS;     \
-                                                                     \
-        while (condition) {                                          \
-            g_assert_cmpint(qemu_clock_get_ns(), <, deadline_ns);    \
-            if (!aio_poll(qemu_get_aio_context(), false)) {          \
-                g_usleep(50);                                        \
-            }                                                        \
-        }                                                            \
+#define POLL_WHILE(condition)                                     \
+    do {                                                          \
+        int64_t deadline_ns = qemu_clock_get_ns() + PATIENCE_NS;  \
+                                                                  \
+        while (condition) {                                       \
+            g_assert_cmpint(qemu_clock_get_ns(), <, deadline_ns); \
+            if (!aio_poll(qemu_get_aio_context(), false)) {       \
+                g_usleep(50);                                     \
+            }                                                     \
+        }                                                         \
     } while (0)
 
 /* ---- the commands ---- */
