@@ -64,7 +64,7 @@ static UblkLog *map_log(int fd, const char *path, unsigned int nr_queues, unsign
         return NULL;
     }
     log = g_new0(UblkLog, 1);
-    log->path = g_strdup(path);
+    log->path = g_canonicalize_filename(path, NULL); /* it outlives the working directory */
     log->header = mapping;
     log->entries = (UblkLogEntry *)(log->header + 1);
     log->nr_entries = nr_queues * depth;
