@@ -15,7 +15,7 @@
 
 /* One node being reopened. */
 typedef struct ReopenNode {
-    BlockDriverState *bs;
+    BlockDriverState *bs; /* a reference */
     json_t *options; /* the complete new ones, owned */
     BlockdevOptions *typed;
     int flags;
@@ -29,6 +29,7 @@ static void reopen_node_free(gpointer opaque)
 
     json_decref(node->options);
     qapi_free_BlockdevOptions(node->typed);
+    bdrv_unref(node->bs);
     g_free(node);
 }
 
@@ -155,6 +156,7 @@ static bool add_node(GPtrArray *nodes, BlockDriverState *bs, json_t *options, in
     node = g_new0(ReopenNode, 1);
     g_ptr_array_add(nodes, node);
     node->bs = bs;
+    bdrv_ref(bs);
     node->flags = flags & ~BDRV_O_PROTOCOL;
     node->old_flags = bs->open_flags;
     node->typed = bdrv_typed_options(bs->drv, options, bs->file ? bs->file->bs : NULL, errp);

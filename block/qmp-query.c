@@ -93,13 +93,17 @@ static void query_node(void *opaque)
 BlockDeviceInfoList *qmp_query_named_block_nodes(bool has_flat, bool flat, Error **errp)
 {
     BlockDeviceInfoList *list = NULL, **tail = &list;
-    BlockDriverState *bs = NULL;
+    BlockDriverState *bs = bdrv_next_node(NULL), *next;
 
-    while ((bs = bdrv_next_node(bs))) {
+    for (; bs; bs = next) {
         QueryCall call = {.bs = bs, .is_flat = flat};
 
+        /* Drivers that are asked may poll, and what runs then can let go of nodes. */
+        bdrv_ref(bs);
         aio_run_in(bdrv_get_aio_context(bs), query_node, &call);
         QAPI_LIST_APPEND(tail, call.info);
+        next = bdrv_next_node(bs);
+        bdrv_unref(bs);
     }
     return list;
 }
