@@ -8,14 +8,16 @@
  */
 #include "qemu/osdep.h"
 
+#include <pthread.h>
+
 #include "aio-internal.h"
 
 /* In the frame of the waiting caller. */
 typedef struct RunInCall {
     void (*func)(void *opaque);
     void *opaque;
-    GMutex lock;
-    GCond has_ended;
+    pthread_mutex_t lock;
+    pthread_cond_t has_ended;
     bool is_done; /* under @lock */
 } RunInCall;
 
@@ -25,10 +27,10 @@ static void run_in_bh(void *opaque)
 
     call->func(call->opaque);
     /* Once the lock is free @call may be gone, so the condition is signalled inside. */
-    g_mutex_lock(&call->lock);
+    pthread_mutex_lock(&call->lock);
     call->is_done = true;
-    g_cond_signal(&call->has_ended);
-    g_mutex_unlock(&call->lock);
+    pthread_cond_signal(&call->has_ended);
+    pthread_mutex_unlock(&call->lock);
 }
 
 void aio_run_in(AioContext *ctx, void (*func)(void *opaque), void *opaque)
@@ -40,14 +42,14 @@ void aio_run_in(AioContext *ctx, void (*func)(void *opaque), void *opaque)
         func(opaque);
         return;
     }
-    g_mutex_init(&call.lock);
-    g_cond_init(&call.has_ended);
+    pthread_mutex_init(&call.lock, NULL);
+    pthread_cond_init(&call.has_ended, NULL);
     aio_bh_schedule_oneshot(ctx, run_in_bh, &call);
-    g_mutex_lock(&call.lock);
+    pthread_mutex_lock(&call.lock);
     while (!call.is_done) {
-        g_cond_wait(&call.has_ended, &call.lock);
+        pthread_cond_wait(&call.has_ended, &call.lock);
     }
-    g_mutex_unlock(&call.lock);
-    g_mutex_clear(&call.lock);
-    g_cond_clear(&call.has_ended);
+    pthread_mutex_unlock(&call.lock);
+    pthread_mutex_destroy(&call.lock);
+    pthread_cond_destroy(&call.has_ended);
 }

@@ -10,11 +10,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "aio-internal.h"
 
-#define MAX_WORKERS   64
-#define MAX_IDLE_TIME (10 * G_TIME_SPAN_SECOND)
+#define MAX_WORKERS      64
+#define MAX_IDLE_SECONDS 10
 
 typedef struct ThreadPoolJob {
     ThreadPoolFunc *func;
@@ -25,9 +26,9 @@ typedef struct ThreadPoolJob {
 } ThreadPoolJob;
 
 struct ThreadPool {
-    GMutex lock; /* protects all of this */
-    GCond has_job;
-    GCond has_ended;
+    pthread_mutex_t lock; /* protects all of this */
+    pthread_cond_t has_job; /* of the monotonic clock */
+    pthread_cond_t has_ended;
     STAILQ_HEAD(, ThreadPoolJob) jobs;
     unsigned int nr_jobs;    /* in @jobs */
     unsigned int nr_workers; /* running, idle or being started */
@@ -40,9 +41,11 @@ struct ThreadPool {
 /* The next job, or NULL when the worker is to end.  Called with the lock held. */
 static ThreadPoolJob *wait_for_job(ThreadPool *pool)
 {
-    int64_t deadline = g_get_monotonic_time() + MAX_IDLE_TIME;
+    struct timespec deadline;
     ThreadPoolJob *job;
 
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += MAX_IDLE_SECONDS;
     while (STAILQ_EMPTY(&pool->jobs)) {
         bool is_in_time;
 
@@ -50,7 +53,7 @@ static ThreadPoolJob *wait_for_job(ThreadPool *pool)
             return NULL;
         }
         pool->nr_idle++;
-        is_in_time = g_cond_wait_until(&pool->has_job, &pool->lock, deadline);
+        is_in_time = pthread_cond_timedwait(&pool->has_job, &pool->lock, &deadline) == 0;
         pool->nr_idle--;
         if (!is_in_time && STAILQ_EMPTY(&pool->jobs)) {
             return NULL;
@@ -67,16 +70,16 @@ static void *work(void *opaque)
     ThreadPool *pool = opaque;
     ThreadPoolJob *job;
 
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     while ((job = wait_for_job(pool))) {
-        g_mutex_unlock(&pool->lock);
+        pthread_mutex_unlock(&pool->lock);
         job->ret = job->func(job->arg);
         aio_co_wake(job->co);
-        g_mutex_lock(&pool->lock);
+        pthread_mutex_lock(&pool->lock);
     }
     pool->nr_workers--;
-    g_cond_signal(&pool->has_ended);
-    g_mutex_unlock(&pool->lock);
+    pthread_cond_signal(&pool->has_ended);
+    pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 
@@ -104,10 +107,14 @@ static ThreadPool *thread_pool_of(AioContext *ctx)
 {
     if (!ctx->thread_pool) {
         ThreadPool *pool = g_new0(ThreadPool, 1);
+        pthread_condattr_t monotonic;
 
-        g_mutex_init(&pool->lock);
-        g_cond_init(&pool->has_job);
-        g_cond_init(&pool->has_ended);
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_mutex_init(&pool->lock, NULL);
+        pthread_cond_init(&pool->has_job, &monotonic);
+        pthread_cond_init(&pool->has_ended, NULL);
+        pthread_condattr_destroy(&monotonic);
         STAILQ_INIT(&pool->jobs);
         ctx->thread_pool = pool;
     }
@@ -116,17 +123,17 @@ static ThreadPool *thread_pool_of(AioContext *ctx)
 
 void thread_pool_free(ThreadPool *pool)
 {
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     assert(STAILQ_EMPTY(&pool->jobs));
     pool->is_closing = true;
-    g_cond_broadcast(&pool->has_job);
+    pthread_cond_broadcast(&pool->has_job);
     while (pool->nr_workers > 0) {
-        g_cond_wait(&pool->has_ended, &pool->lock);
+        pthread_cond_wait(&pool->has_ended, &pool->lock);
     }
-    g_mutex_unlock(&pool->lock);
-    g_mutex_clear(&pool->lock);
-    g_cond_clear(&pool->has_job);
-    g_cond_clear(&pool->has_ended);
+    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->has_job);
+    pthread_cond_destroy(&pool->has_ended);
     g_free(pool);
 }
 
@@ -138,7 +145,7 @@ int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
     ThreadPoolJob job = {.func = func, .arg = arg, .co = qemu_coroutine_self()};
     bool has_worker = true;
 
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     /* idle workers that were signalled but have not taken their job yet do not count */
     if (pool->nr_idle <= pool->nr_jobs && pool->nr_workers < MAX_WORKERS) {
         has_worker = start_worker(pool) || pool->nr_workers > 0;
@@ -146,9 +153,9 @@ int coroutine_fn thread_pool_submit_co(ThreadPoolFunc *func, void *arg)
     if (has_worker) {
         STAILQ_INSERT_TAIL(&pool->jobs, &job, next);
         pool->nr_jobs++;
-        g_cond_signal(&pool->has_job);
+        pthread_cond_signal(&pool->has_job);
     }
-    g_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pool->lock);
 
     if (!has_worker) {
         /* no thread can be had at all: slow is better than never */
