@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +18,10 @@
 
 /* Enough for clients of one server to start at the same time. */
 #define BACKLOG 16
+
+/* How long a dying program's socket is waited for: 1 s. */
+#define MAX_ATTEMPTS        100
+#define ATTEMPT_INTERVAL_US 10000
 
 static int set_address(struct sockaddr_un *address, const char *path, Error **errp)
 {
@@ -34,18 +39,36 @@ static int set_address(struct sockaddr_un *address, const char *path, Error **er
 
 /* ---- listening ---- */
 
-/* Whether nobody listens on the socket at @address any more, because its program has died. */
-static bool is_stale(const struct sockaddr_un *address)
+typedef enum Listener {
+    LISTENER_ALIVE, /* as far as can be seen */
+    LISTENER_DYING, /* the process that began to listen has ended, the socket lives on */
+    LISTENER_GONE,
+} Listener;
+
+/*
+ * Who listens on the socket at @address.
+ *
+ * The kernel takes down the io_uring of a killed process, and the files that its requests hold,
+ * some time after the process has gone.  Or it gave its socket to another process.
+ */
+static Listener find_listener(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool is_refused = fd >= 0 &&
-                      connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-                      errno == ECONNREFUSED;
+    Listener listener = LISTENER_ALIVE;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
 
-    if (fd >= 0) {
-        close(fd);
+    if (fd < 0) {
+        return LISTENER_ALIVE;
     }
-    return is_refused;
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+        listener = errno == ECONNREFUSED || errno == ENOENT ? LISTENER_GONE : LISTENER_ALIVE;
+    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
+               kill(peer.pid, 0) < 0 && errno == ESRCH) {
+        listener = LISTENER_DYING;
+    }
+    close(fd);
+    return listener;
 }
 
 static bool is_socket(const char *path)
@@ -55,15 +78,32 @@ static bool is_socket(const char *path)
     return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* Replaces a dead program's socket, and waits for a dying one's to become that. */
 static int bind_to(int fd, const struct sockaddr_un *address)
 {
     const char *path = address->sun_path;
-    int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
 
-    if (ret == -EADDRINUSE && is_socket(path) && is_stale(address) && unlink(path) == 0) {
-        ret = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+    for (int i = 0; i < MAX_ATTEMPTS; i++) {
+        Listener listener;
+
+        if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) {
+            return 0;
+        }
+        if (errno != EADDRINUSE) {
+            return -errno;
+        }
+        if (!is_socket(path)) {
+            return -EADDRINUSE;
+        }
+        listener = find_listener(address);
+        if (listener == LISTENER_ALIVE || (listener == LISTENER_GONE && unlink(path) < 0)) {
+            return -EADDRINUSE;
+        }
+        if (listener == LISTENER_DYING) {
+            g_usleep(ATTEMPT_INTERVAL_US);
+        }
     }
-    return ret;
+    return -EADDRINUSE;
 }
 
 int unix_socket_listen(const char *path, Error **errp)

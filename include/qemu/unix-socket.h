@@ -14,7 +14,8 @@
 /*
  * Make a socket at @path and listen.  Nobody but the owner can ever connect: its mode is 0600 from
  * the moment that it has a name.  A socket that is there and on which nobody listens any more is
- * replaced; one that is in use gives -EADDRINUSE.
+ * replaced; this blocks for up to a second while the kernel still clears up after its program, which
+ * was killed.  One that is in use gives -EADDRINUSE.
  */
 int unix_socket_listen(const char *path, Error **errp);
 
