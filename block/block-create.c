@@ -87,6 +87,7 @@ typedef struct ImagePlan {
     BlockDriver *protocol;
     const BdrvCreateWord *words;
     uint64_t size;       /* of the disk: what was asked for, in whole sectors */
+    int64_t backing_size; /* -1: unknown, or there is none */
     json_t *given;       /* words as the user gave them, flat, aliases resolved; owned */
     json_t *options;     /* members for the format, without `file`; owned */
     json_t *file_options; /* members for the protocol; owned */
@@ -152,6 +153,11 @@ static bool take_word(ImagePlan *plan, const char *spelling, const json_t *value
     const BdrvCreateWord *word = find_word(plan->words, spelling);
     g_autofree char *text = NULL;
 
+    if (!word && !strcmp(spelling, "backing_file")) {
+        error_setg(errp, "Backing file not supported for file format '%s'",
+                   plan->drv->format_name);
+        return false;
+    }
     if (!word) {
         error_setg(errp,
                    g_str_has_prefix(spelling, "encrypt") ? "Encryption is not supported ('%s')"
@@ -195,7 +201,57 @@ static bool take_words(ImagePlan *plan, const char *prefix, json_t *tree, Error 
     return true;
 }
 
-/* Put the size, from the command line or the words, among the words, in bytes. */
+/* Look at the backing file that was given: it must be there, and not be the image itself. */
+static bool inspect_backing(ImagePlan *plan, const char *name, const char *format, Error **errp)
+{
+    g_autofree char *full_name = bdrv_resolve_backing_name(plan->filename, name, errp);
+    json_t *options = format ? json_pack("{s:s}", "driver", format) : NULL;
+    BlockDriverState *backing = full_name ? bdrv_open(full_name, NULL, options, 0, errp) : NULL;
+
+    ERRP_GUARD();
+    if (!backing) {
+        error_prepend(errp, "Could not open '%s': ", full_name ?: name);
+        error_append_hint(errp, "Could not open backing image.\n");
+        return false;
+    }
+    plan->backing_size = backing->total_bytes;
+    if (!format) {
+        error_setg(errp, "Backing file specified without backing format");
+        error_append_hint(errp, "Detected format of %s.\n", backing->drv->format_name);
+    } else if (bdrv_chain_has_file(backing, plan->filename)) {
+        error_setg(errp, "The backing file '%s' is, or stands on, the image that is to be created",
+                   name);
+    }
+    bdrv_unref(backing);
+    return !*errp;
+}
+
+static bool take_backing(ImagePlan *plan, bool is_opened, Error **errp)
+{
+    const char *name = json_string_value(json_object_get(plan->given, "backing_file"));
+    const char *format = json_string_value(json_object_get(plan->given, "backing_fmt"));
+
+    if (format && !bdrv_find_format(format)) {
+        error_setg(errp, "Unknown backing file format '%s'", format);
+        return false;
+    }
+    if (!name) {
+        return true;
+    }
+    if (!*name) {
+        error_setg(errp, "Expected backing file name, got empty string");
+        return false;
+    }
+    if (is_opened) {
+        return inspect_backing(plan, name, format, errp);
+    }
+    if (!format) {
+        error_setg(errp, "Backing file specified without backing format");
+    }
+    return format;
+}
+
+/* Put the size, from the command line, the words or the backing file, among the words, in bytes. */
 static bool take_size(ImagePlan *plan, int64_t size_bytes, Error **errp)
 {
     const char *given = json_string_value(json_object_get(plan->given, "size"));
@@ -207,8 +263,11 @@ static bool take_size(ImagePlan *plan, int64_t size_bytes, Error **errp)
         return false;
     }
     if (!given && size_bytes < 0) {
-        error_setg(errp, "Image creation needs a size parameter");
-        return false;
+        size = plan->backing_size;
+        if (plan->backing_size < 0) {
+            error_setg(errp, "Image creation needs a size parameter");
+            return false;
+        }
     }
     if (given) {
         qemu_strtosz(given, NULL, &size);
@@ -408,10 +467,11 @@ static bool find_drivers(ImagePlan *plan, const char *format, Error **errp)
 }
 
 bool bdrv_img_create(const char *filename, const char *format, json_t *words, int64_t size_bytes,
-                     bool quiet, Error **errp)
+                     unsigned int flags, Error **errp)
 {
     g_auto(ImagePlan) plan = {
         .filename = filename,
+        .backing_size = -1,
         .given = json_object(),
         .options = json_object(),
         .file_options = json_object(),
@@ -420,7 +480,9 @@ bool bdrv_img_create(const char *filename, const char *format, json_t *words, in
 
     ERRP_GUARD();
     if (find_drivers(&plan, format, errp) && take_words(&plan, "", words, errp) &&
-        take_size(&plan, size_bytes, errp) && create_planned(&plan, quiet, errp)) {
+        take_backing(&plan, !(flags & BDRV_CREATE_BACKING_UNSEEN), errp) &&
+        take_size(&plan, size_bytes, errp) &&
+        create_planned(&plan, flags & BDRV_CREATE_QUIET, errp)) {
         return true;
     }
     error_prepend(errp, "%s: ", filename);

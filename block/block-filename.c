@@ -100,6 +100,9 @@ json_t *bdrv_parse_json_filename(const char *filename, Error **errp)
 /* Whether an option was given that changes what a reader of @bs sees. */
 static bool has_strong_option(const BlockDriverState *bs)
 {
+    if (bs->is_backing_given) {
+        return true;
+    }
     for (const char *const *name = bs->drv->strong_options; name && *name; name++) {
         if (json_object_get(bs->full_options, *name)) {
             return true;
@@ -123,7 +126,9 @@ static json_t *describe(const BlockDriverState *bs)
         }
     }
     LIST_FOREACH(child, &bs->children, next) {
-        json_object_set_new(tree, child->name, describe(child->bs));
+        if (child != bs->backing || bs->is_backing_given) {
+            json_object_set_new(tree, child->name, describe(child->bs));
+        }
     }
     return tree;
 }

@@ -126,6 +126,8 @@ static bool query_node(BlockDriverState *bs, BlockNodeInfo *info, Error **errp)
         info->dirty_flag = driver_info.is_dirty;
     }
     info->backing_filename = g_strdup(bs->backing_file);
+    info->full_backing_filename =
+        bs->backing_file ? bdrv_full_backing_name(bs, NULL) : NULL;
     info->backing_filename_format = g_strdup(bs->backing_format);
     info->limits = query_limits(bs);
     info->format_specific = bdrv_get_specific_info(bs, &local_err);
@@ -139,8 +141,12 @@ static bool query_children(BlockDriverState *bs, BlockChildInfoList **list, Erro
     BdrvChild *child;
 
     LIST_FOREACH(child, &bs->children, next) {
-        BlockChildInfo *info = g_new0(BlockChildInfo, 1);
+        BlockChildInfo *info;
 
+        if (child == bs->backing) {
+            continue; /* an image of its own */
+        }
+        info = g_new0(BlockChildInfo, 1);
         QAPI_LIST_APPEND(tail, info);
         info->name = g_strdup(child->name);
         info->info = g_new0(BlockGraphInfo, 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The limits of a node: defaults, what follows from its file, and what its driver says.
+ * The limits of a node: defaults, what follows from its children, and what its driver says.
  *
- * Request alignment and maxima are not taken over from the file: requests to it are aligned and
- * split by its own limits.  Where memory is best aligned is, because data travels down without
- * being copied; but only the node whose driver cannot use other memory bounces it.
+ * Request alignment and maxima are not taken over from the children: requests to them are aligned
+ * and split by their own limits.  Where memory is best aligned is, because data travels down
+ * without being copied; but only the node whose driver cannot use other memory bounces it.
  */
 #include "qemu/osdep.h"
 
@@ -15,6 +15,7 @@
 void bdrv_refresh_limits(BlockDriverState *bs, Error **errp)
 {
     BlockLimits *bl = &bs->bl;
+    const BdrvChild *child;
 
     *bl = (BlockLimits){
         .request_alignment = 1,
@@ -22,8 +23,8 @@ void bdrv_refresh_limits(BlockDriverState *bs, Error **errp)
         .opt_mem_alignment = DEFAULT_OPT_MEM_ALIGNMENT,
         .max_iov = IOV_MAX,
     };
-    if (bs->file) {
-        const BlockLimits *below = &bs->file->bs->bl;
+    LIST_FOREACH(child, &bs->children, next) {
+        const BlockLimits *below = &child->bs->bl;
 
         bl->opt_mem_alignment = MAX(bl->opt_mem_alignment, below->opt_mem_alignment);
     }

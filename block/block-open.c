@@ -4,7 +4,8 @@
  * it.
  *
  * A format's `file` child is opened first; its content tells the format where the user does not.
- * Then the options are put into their typed form and the driver opens.  A failure at any step
+ * Then the options are put into their typed form and the driver opens; a backing node, which the
+ * image may name, comes last.  A failure at any step
  * leaves nothing behind.
  */
 #include "qemu/osdep.h"
@@ -20,6 +21,8 @@ typedef struct NodeSpec {
     int flags;
     BlockDriver *drv;       /* NULL: to be probed */
     BlockDriverState *file; /* owned reference to the `file` child, or NULL */
+    json_t *backing;        /* the option; owned, or NULL */
+    const BackingTrail *above;
     bool is_file_inline;
     bool is_probed;
 } NodeSpec;
@@ -27,11 +30,10 @@ typedef struct NodeSpec {
 static void node_spec_clear(NodeSpec *spec)
 {
     json_decref(spec->options);
+    json_decref(spec->backing);
     bdrv_unref(spec->file);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NodeSpec, node_spec_clear)
-
-static BlockDriverState *open_node(const char *filename, json_t *options, int flags, Error **errp);
 
 /* Replace a `json:` name by the options in it; those given beside it win. */
 static bool expand_json_filename(NodeSpec *spec, Error **errp)
@@ -129,12 +131,12 @@ static bool open_file_child(NodeSpec *spec, Error **errp)
             bdrv_ref(spec->file);
         }
     } else if (json_is_object(file)) {
-        spec->file = open_node(NULL, json_deep_copy(file), flags, errp);
+        spec->file = bdrv_open_node(NULL, json_deep_copy(file), flags, NULL, errp);
         spec->is_file_inline = true;
     } else if (file) {
         error_setg(errp, "Invalid parameter type for 'file', expected: string or object");
     } else if (spec->filename) {
-        spec->file = open_node(spec->filename, NULL, flags, errp);
+        spec->file = bdrv_open_node(spec->filename, NULL, flags, NULL, errp);
         spec->is_file_inline = true;
     } else if (spec->drv) {
         error_setg(errp, "A block device must be specified for \"file\"");
@@ -143,6 +145,15 @@ static bool open_file_child(NodeSpec *spec, Error **errp)
     }
     json_object_del(spec->options, "file");
     return spec->file;
+}
+
+/* Only the node that stands above it can open it, later. */
+static void take_backing(NodeSpec *spec)
+{
+    if (bdrv_has_option(spec->drv, "backing")) {
+        spec->backing = json_incref(json_object_get(spec->options, "backing"));
+        json_object_del(spec->options, "backing");
+    }
 }
 
 /* Read the beginning of @bs; returns how much there is, or a negative errno. */
@@ -237,17 +248,11 @@ static bool call_driver_open(BlockDriverState *bs, const BlockdevOptions *typed,
         return false;
     }
     assert(bs->total_bytes >= 0 && bs->total_bytes <= BDRV_MAX_LENGTH);
-    bdrv_refresh_limits(bs, &local_err);
-    if (!local_err) {
-        /* The driver may have turned out to be read-only. */
-        bdrv_refresh_perm(bs, &local_err);
-    }
-    error_propagate(errp, local_err);
-    return !local_err;
+    return true;
 }
 
-/* The last step: everything is decided, open it. */
-static BlockDriverState *create_node(NodeSpec *spec, const char *opened_as, Error **errp)
+/* Everything is decided: a new node, opened by its driver. */
+static BlockDriverState *create_node(NodeSpec *spec, Error **errp)
 {
     g_autoptr(BlockdevOptions) typed =
         bdrv_typed_options(spec->drv, spec->options, spec->file, errp);
@@ -266,45 +271,80 @@ static BlockDriverState *create_node(NodeSpec *spec, const char *opened_as, Erro
         bdrv_unref(bs);
         return NULL;
     }
-    bdrv_set_filename(bs, opened_as);
-    trace_bdrv_node_open(bs->node_name, bs->drv->format_name, bs->filename, bs->open_flags);
-    warn_about_probed_raw(bs);
     return bs;
 }
 
 typedef struct FinishCall {
     NodeSpec *spec;
-    const char *opened_as;
-    Error *err;
     BlockDriverState *bs;
+    Error *err;
 } FinishCall;
 
-static void finish_call(void *opaque)
+static void create_call(void *opaque)
 {
     FinishCall *call = opaque;
 
     if (call->spec->drv || probe_driver(call->spec, &call->err)) {
-        call->bs = create_node(call->spec, call->opened_as, &call->err);
+        take_backing(call->spec);
+        call->bs = create_node(call->spec, &call->err);
     }
 }
 
-/* The driver is to be probed and called in the thread of the node's file, where the node will be. */
+/* What follows from the driver's answers and the children. */
+static void settle_call(void *opaque)
+{
+    FinishCall *call = opaque;
+
+    bdrv_refresh_limits(call->bs, &call->err);
+    if (!call->err) {
+        /* The driver may have turned out to be read-only. */
+        bdrv_refresh_perm(call->bs, &call->err);
+    }
+}
+
+/* Note how the node got, or did not get, its backing node. */
+static void note_backing_option(BlockDriverState *bs, json_t *option)
+{
+    bs->is_backing_given = option;
+    if (option && !bs->backing) {
+        json_object_set(bs->full_options, "backing", option);
+    }
+}
+
+/*
+ * The last steps.  The driver is to be probed and called in the thread of the node's file, where
+ * the node will be; backing nodes are opened in the main thread and follow it there.
+ */
 static BlockDriverState *finish_node(NodeSpec *spec, const char *opened_as, Error **errp)
 {
-    FinishCall call = {.spec = spec, .opened_as = opened_as};
+    AioContext *ctx = spec->file ? spec->file->aio_context : qemu_get_aio_context();
+    FinishCall call = {.spec = spec};
 
-    aio_run_in(spec->file ? spec->file->aio_context : qemu_get_aio_context(), finish_call, &call);
-    error_propagate(errp, call.err);
+    aio_run_in(ctx, create_call, &call);
+    if (call.bs && bdrv_open_backing(call.bs, spec->backing, spec->above, &call.err)) {
+        aio_run_in(ctx, settle_call, &call);
+    }
+    if (call.err) {
+        error_propagate(errp, call.err);
+        bdrv_unref(call.bs);
+        return NULL;
+    }
+    note_backing_option(call.bs, spec->backing);
+    bdrv_set_filename(call.bs, opened_as);
+    trace_bdrv_node_open(call.bs->node_name, call.bs->drv->format_name, call.bs->filename,
+                         call.bs->open_flags);
+    warn_about_probed_raw(call.bs);
     return call.bs;
 }
 
-/* @options is consumed and may be NULL. */
-static BlockDriverState *open_node(const char *filename, json_t *options, int flags, Error **errp)
+BlockDriverState *bdrv_open_node(const char *filename, json_t *options, int flags,
+                                 const BackingTrail *above, Error **errp)
 {
     g_auto(NodeSpec) spec = {
         .filename = filename,
         .options = options ?: json_object(),
         .flags = flags,
+        .above = above,
     };
 
     if (!expand_json_filename(&spec, errp) ||
@@ -336,7 +376,7 @@ static void open_call(void *opaque)
 {
     OpenCall *call = opaque;
 
-    call->bs = open_node(call->filename, call->options, call->flags, &call->err);
+    call->bs = bdrv_open_node(call->filename, call->options, call->flags, NULL, &call->err);
 }
 
 /* An existing node takes no options. */

@@ -90,7 +90,12 @@ bool bdrv_flags_from_options(const json_t *options, int *flags, Error **errp)
 int bdrv_child_flags(int parent_flags)
 {
     /* What reaches the child has passed the parent's own decision about discards. */
-    return parent_flags | BDRV_O_UNMAP | BDRV_O_PROTOCOL;
+    return (parent_flags | BDRV_O_UNMAP | BDRV_O_PROTOCOL) & ~BDRV_O_NO_BACKING;
+}
+
+int bdrv_backing_flags(int parent_flags)
+{
+    return parent_flags & ~(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP | BDRV_O_CHECK);
 }
 
 bool bdrv_parse_cache_mode(const char *mode, int *flags, bool *writethrough)

@@ -83,14 +83,21 @@ static void format_child_perm(const BlockDriverState *bs, uint64_t *nperm, uint6
     }
 }
 
-/* What @bs needs of its child, from its own mode and what its parents use and share. */
-static void needs_of_child(BlockDriverState *bs, uint64_t *nperm, uint64_t *nshared)
+/*
+ * What @bs needs of its child @name, from its own mode and what its parents use and share.  A
+ * backing node is read, and must go on showing what it shows.
+ */
+static void needs_of_child(BlockDriverState *bs, const char *name, uint64_t *nperm,
+                           uint64_t *nshared)
 {
     const BlockDriver *drv = bs->drv ?: bs->unusable_drv;
     uint64_t perm, shared;
 
     bdrv_cumulative_perm(bs, &perm, &shared);
-    if (drv && drv->bdrv_child_perm) {
+    if (!strcmp(name, "backing")) {
+        *nperm = BLK_PERM_CONSISTENT_READ;
+        *nshared = BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE_UNCHANGED;
+    } else if (drv && drv->bdrv_child_perm) {
         drv->bdrv_child_perm(bs, perm, shared, bs->open_flags, nperm, nshared);
     } else if (drv && drv->is_passthrough) {
         *nperm = perm;
@@ -113,7 +120,7 @@ static int update_children(BlockDriverState *bs, Error **errp)
         uint64_t nperm, nshared;
         int ret;
 
-        needs_of_child(bs, &nperm, &nshared);
+        needs_of_child(bs, child->name, &nperm, &nshared);
         ret = update_edge(child, nperm, nshared, errp);
         if (ret < 0) {
             return ret;
@@ -224,7 +231,7 @@ BdrvChild *bdrv_attach_child(BlockDriverState *parent, BlockDriverState *child_b
     assert(!well_known || !*well_known);
     assert(parent->aio_context == child_bs->aio_context);
     child->parent_is_node = true;
-    needs_of_child(parent, &perm, &shared);
+    needs_of_child(parent, name, &perm, &shared);
     child = attach(child, perm, shared, errp);
     if (!child) {
         return NULL;

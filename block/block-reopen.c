@@ -66,6 +66,9 @@ static json_t *current_value(const BlockDriverState *bs, const char *key)
     if (!strcmp(key, "file") && bs->file) {
         return json_string(bs->file->bs->node_name);
     }
+    if (!strcmp(key, "backing") && bdrv_has_option(bs->drv, key)) {
+        return bs->backing ? json_string(bs->backing->bs->node_name) : json_null();
+    }
     return json_incref(json_object_get(bs->full_options, key));
 }
 
@@ -89,7 +92,7 @@ static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, 
 
             json_object_update(members, value);
             json_object_set(merged, key, members);
-        } else if (strcmp(key, "file")) {
+        } else if (strcmp(key, "file") && strcmp(key, "backing")) {
             json_object_set(merged, key, value);
         }
     }
@@ -97,7 +100,7 @@ static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, 
 }
 
 /*
- * The options of @bs where @options, without the reference to its file, are all there are; NULL with
+ * The options of @bs where @options, without references to its children, are all there are; NULL with
  * @errp set where one would have to change, or return to its default, that cannot.
  */
 static json_t *replace_options(const BlockDriverState *bs, const json_t *options, Error **errp)
@@ -121,6 +124,9 @@ static json_t *replace_options(const BlockDriverState *bs, const json_t *options
         }
     }
     json_object_del(replaced, "file");
+    if (!json_is_null(json_object_get(replaced, "backing"))) {
+        json_object_del(replaced, "backing");
+    }
     return g_steal_pointer(&replaced);
 }
 
@@ -191,7 +197,10 @@ static bool add_inline_children(GPtrArray *nodes, BlockDriverState *bs, int flag
     BdrvChild *child;
 
     LIST_FOREACH(child, &bs->children, next) {
-        if (child->is_inline && !collect(nodes, child->bs, NULL, bdrv_child_flags(flags), errp)) {
+        int child_flags = child == bs->backing ? bdrv_backing_flags(flags)
+                                               : bdrv_child_flags(flags);
+
+        if (child->is_inline && !collect(nodes, child->bs, NULL, child_flags, errp)) {
             return false;
         }
     }

@@ -42,6 +42,8 @@ bool bdrv_flags_from_options(const json_t *options, int *flags, Error **errp);
 
 /* The flags that a child opened by @parent_flags's node starts from. */
 int bdrv_child_flags(int parent_flags);
+/* The same for a backing node: nobody writes to it. */
+int bdrv_backing_flags(int parent_flags);
 
 /* True for options that every driver has. */
 bool bdrv_is_generic_option(const char *key);
@@ -55,6 +57,26 @@ bool bdrv_has_option(const BlockDriver *drv, const char *key);
  */
 BlockdevOptions *bdrv_typed_options(const BlockDriver *drv, const json_t *options,
                                     const BlockDriverState *file, Error **errp);
+
+/* ---- opening (block-open.c, block-backing.c) ---- */
+
+/* The images above one that is being opened as their backing file, nearest first. */
+typedef struct BackingTrail {
+    const BlockDriverState *overlay;
+    const struct BackingTrail *above;
+} BackingTrail;
+
+/* bdrv_open() of a new node; @options is consumed and may be NULL. */
+BlockDriverState *bdrv_open_node(const char *filename, json_t *options, int flags,
+                                 const BackingTrail *above, Error **errp);
+
+/*
+ * Open the backing node of @bs, whose driver has opened it, and attach it: what the option @given
+ * says (null or an empty string: none), or where that is NULL what the image says.  Nothing to do
+ * is a success.  False with @errp set otherwise; also where the chain would not end.
+ */
+bool bdrv_open_backing(BlockDriverState *bs, const json_t *given, const BackingTrail *above,
+                       Error **errp);
 
 /* ---- nodes (block-node.c) ---- */
 

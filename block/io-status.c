@@ -83,6 +83,49 @@ static int coroutine_fn status_inside(BlockDriverState *bs, int64_t offset, int6
     return status;
 }
 
+int coroutine_fn bdrv_co_block_status_above(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                            int64_t *pnum, int64_t *map, BlockDriverState **file,
+                                            int *depth)
+{
+    int status = bdrv_co_block_status(bs, offset, bytes, pnum, map, file);
+
+    *depth = 0;
+    while (status >= 0 && !(status & BDRV_BLOCK_ALLOCATED) && *pnum > 0 && bs->backing) {
+        int eof = status & BDRV_BLOCK_EOF;
+
+        bytes = *pnum;
+        bs = bs->backing->bs;
+        status = bdrv_co_block_status(bs, offset, bytes, pnum, map, file);
+        if (status >= 0 && *pnum == 0) {
+            /* It ends before: nothing but the layer above it has a say here. */
+            *pnum = bytes;
+            return BDRV_BLOCK_ZERO | eof;
+        }
+        ++*depth;
+        if (status >= 0) {
+            status = (status & ~BDRV_BLOCK_EOF) | (*pnum == bytes ? eof : 0);
+        }
+    }
+    return status;
+}
+
+bool coroutine_fn bdrv_co_is_zero(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    while (bytes > 0) {
+        int64_t count, map;
+        BlockDriverState *file;
+        int depth;
+        int status = bdrv_co_block_status_above(bs, offset, bytes, &count, &map, &file, &depth);
+
+        if (status < 0 || !(status & BDRV_BLOCK_ZERO) || count == 0) {
+            return false;
+        }
+        offset += count;
+        bytes -= count;
+    }
+    return true;
+}
+
 int coroutine_fn bdrv_co_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                       int64_t *pnum, int64_t *map, BlockDriverState **file)
 {

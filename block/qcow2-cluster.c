@@ -299,14 +299,6 @@ static unsigned int count_reusable(const BDRVQcow2State *s, const uint64_t *firs
     return count;
 }
 
-/* Where the old content behind @entry lies in the file; -1: it reads as zeroes. */
-static int64_t content_of(uint64_t entry)
-{
-    return qcow2_cluster_type(entry) == QCOW2_CLUSTER_NORMAL
-               ? (int64_t)(entry & QCOW2_L2_OFFSET_MASK)
-               : -1;
-}
-
 static Qcow2Alloc *register_alloc(BDRVQcow2State *s, int64_t guest_offset, int64_t host_offset,
                                   const uint64_t *first, unsigned int count)
 {
@@ -315,18 +307,24 @@ static Qcow2Alloc *register_alloc(BDRVQcow2State *s, int64_t guest_offset, int64
     alloc->guest_offset = guest_offset;
     alloc->host_offset = host_offset;
     alloc->bytes = (int64_t)count << s->cluster_bits;
-    alloc->head_source = content_of(be64_to_cpu(first[0]));
-    alloc->tail_source = content_of(be64_to_cpu(first[count - 1]));
+    alloc->head_entry = be64_to_cpu(first[0]);
+    alloc->tail_entry = be64_to_cpu(first[count - 1]);
     qemu_co_queue_init(&alloc->waiters);
     LIST_INSERT_HEAD(&s->allocs, alloc, link);
     return alloc;
 }
 
-/* Nothing has to be kept of what @count entries stand for. */
-static bool have_no_content(const uint64_t *first, unsigned int count)
+/* All of @count entries, the first of which is that of @guest_offset, read as zeroes. */
+static bool have_no_content(const BlockDriverState *bs, int64_t guest_offset,
+                            const uint64_t *first, unsigned int count)
 {
+    bool has_backing = guest_offset < qcow2_backing_length(bs);
+
     for (unsigned int i = 0; i < count; i++) {
-        if (be64_to_cpu(first[i]) & QCOW2_L2_OFFSET_MASK) {
+        uint64_t entry = be64_to_cpu(first[i]);
+
+        if ((entry & QCOW2_L2_OFFSET_MASK) ||
+            (has_backing && qcow2_cluster_type(entry) == QCOW2_CLUSTER_UNALLOCATED)) {
             return false;
         }
     }
@@ -350,7 +348,7 @@ static int coroutine_fn allocate_for_write(BlockDriverState *bs, int64_t guest_o
         return offset;
     }
     *host_offset = offset;
-    if (offset >= zero_from && have_no_content(&slice[index], count)) {
+    if (offset >= zero_from && have_no_content(bs, guest_offset, &slice[index], count)) {
         for (unsigned int i = 0; i < count; i++) {
             slice[index + i] = cpu_to_be64(
                 (offset + ((int64_t)i << s->cluster_bits)) | QCOW2_OFLAG_COPIED);

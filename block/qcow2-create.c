@@ -44,9 +44,9 @@ static bool is_v2(const BlockdevCreateOptionsQcow2 *options)
 /* What the format has and this driver does not. */
 static bool check_supported(const BlockdevCreateOptionsQcow2 *options, Error **errp)
 {
-    if (options->backing_file || options->has_backing_fmt) {
-        error_setg(errp, "Backing files are not supported (backing_file=%s)",
-                   options->backing_file ?: "");
+    if (options->backing_file && options->zone) {
+        error_setg(errp, "Zoned images with a backing file are not supported (backing_file=%s)",
+                   options->backing_file);
         return false;
     }
     if (options->data_file || options->data_file_raw) {
@@ -94,6 +94,27 @@ static bool check_values(const BlockdevCreateOptionsQcow2 *options, Error **errp
     return true;
 }
 
+static bool check_backing(const BlockdevCreateOptionsQcow2 *options, Error **errp)
+{
+    if (!options->backing_file) {
+        if (options->has_backing_fmt) {
+            error_setg(errp, "Backing format cannot be used without backing file");
+        }
+        return !options->has_backing_fmt;
+    }
+    if (strlen(options->backing_file) > QCOW2_MAX_BACKING_NAME) {
+        error_setg(errp, "Backing file name too long: %zu bytes, at most %d are allowed",
+                   strlen(options->backing_file), QCOW2_MAX_BACKING_NAME);
+        return false;
+    }
+    if (options->has_preallocation && options->preallocation != PREALLOC_MODE_OFF) {
+        error_setg(errp, "Backing file and preallocation cannot be used at the same time: "
+                         "allocated clusters would hide the backing file");
+        return false;
+    }
+    return true;
+}
+
 static bool check_size(const BlockdevCreateOptionsQcow2 *options, Error **errp)
 {
     uint64_t cluster_size = wanted_cluster_size(options);
@@ -117,7 +138,7 @@ int qcow2_create_check(const BlockdevCreateOptions *options, Error **errp)
 {
     const BlockdevCreateOptionsQcow2 *qcow2 = &options->u.qcow2;
 
-    if (!check_values(qcow2, errp) || !check_size(qcow2, errp)) {
+    if (!check_values(qcow2, errp) || !check_backing(qcow2, errp) || !check_size(qcow2, errp)) {
         return -EINVAL;
     }
     if (!check_supported(qcow2, errp)) {
@@ -191,10 +212,12 @@ static int coroutine_fn write_l1(BDRVQcow2State *s, BdrvChild *file)
 }
 
 /* The header goes last: until then the file is not an image. */
-static int coroutine_fn write_header(BDRVQcow2State *s, BdrvChild *file, int64_t size)
+static int coroutine_fn write_header(BDRVQcow2State *s, BdrvChild *file,
+                                     const BlockdevCreateOptionsQcow2 *options)
 {
+    const char *format = options->has_backing_fmt ? BlockdevDriver_str(options->backing_fmt) : NULL;
     g_autofree uint8_t *cluster = g_malloc(s->cluster_size);
-    int ret = qcow2_build_header(s, size, NULL, NULL, cluster);
+    int ret = qcow2_build_header(s, options->size, options->backing_file, format, cluster);
 
     return ret < 0 ? ret : bdrv_co_pwrite(file, 0, s->cluster_size, cluster, 0);
 }
@@ -226,7 +249,7 @@ static int coroutine_fn format_file(BdrvChild *file, const BlockdevCreateOptions
         ret = write_l1(s, file);
     }
     if (ret == 0) {
-        ret = write_header(s, file, options->size);
+        ret = write_header(s, file, options);
     }
     if (ret < 0) {
         error_setg_errno(errp, -ret, "Could not write the qcow2 metadata");
@@ -259,7 +282,7 @@ static int coroutine_fn complete_image(const char *file_node,
                                        const BlockdevCreateOptionsQcow2 *options, Error **errp)
 {
     json_t *open_options = json_pack("{s:s, s:s}", "driver", "qcow2", "file", file_node);
-    BlockDriverState *bs = bdrv_open(NULL, NULL, open_options, BDRV_O_RDWR, errp);
+    BlockDriverState *bs = bdrv_open(NULL, NULL, open_options, BDRV_O_RDWR | BDRV_O_NO_BACKING, errp);
     int ret;
 
     if (!bs) {

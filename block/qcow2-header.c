@@ -234,8 +234,8 @@ static int refuse_unsupported(BlockDriverState *bs, int flags, Error **errp)
                    s->crypt_method);
         return -ENOTSUP;
     }
-    if (bs->backing_file) {
-        error_setg(errp, "Backing files are not supported (this image has '%s')",
+    if (bs->backing_file && s->zoned_ext) {
+        error_setg(errp, "Zoned images with a backing file are not supported (this one has '%s')",
                    bs->backing_file);
         return -ENOTSUP;
     }

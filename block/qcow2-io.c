@@ -37,6 +37,25 @@ static int report_compressed(BlockDriverState *bs, int64_t offset)
 
 /* ---- reading ---- */
 
+/* What shows where this image has nothing: the backing node, and zeroes behind its end. */
+static int coroutine_fn read_unallocated(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                         QEMUIOVector *qiov, size_t qiov_offset)
+{
+    int64_t inside = MIN(bytes, qcow2_backing_length(bs) - offset);
+
+    if (inside > 0) {
+        int ret = bdrv_co_preadv_part(bs->backing, offset, inside, qiov, qiov_offset, 0);
+
+        if (ret < 0) {
+            return ret;
+        }
+        bytes -= inside;
+        qiov_offset += inside;
+    }
+    qemu_iovec_memset(qiov, qiov_offset, 0, bytes);
+    return 0;
+}
+
 int coroutine_fn qcow2_co_preadv_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                       QEMUIOVector *qiov, size_t qiov_offset,
                                       BdrvRequestFlags flags)
@@ -64,6 +83,9 @@ int coroutine_fn qcow2_co_preadv_part(BlockDriverState *bs, int64_t offset, int6
             break;
         case QCOW2_CLUSTER_COMPRESSED:
             ret = report_compressed(bs, offset);
+            break;
+        case QCOW2_CLUSTER_UNALLOCATED:
+            ret = read_unallocated(bs, offset, count, qiov, qiov_offset);
             break;
         default:
             qemu_iovec_memset(qiov, qiov_offset, 0, count);
@@ -98,16 +120,28 @@ static int coroutine_fn write_in_place(BlockDriverState *bs, int64_t host_offset
     return ret;
 }
 
-/* Fetch the old content of @bytes at @into_cluster of a cluster whose content is at @source (-1:
- * zeroes). */
-static int coroutine_fn read_old_content(BlockDriverState *bs, int64_t source,
-                                         int64_t into_cluster, int64_t bytes, uint8_t *buf)
+/* Fetch the content of @bytes at @offset, in one cluster, whose L2 entry is (still) @entry. */
+static int coroutine_fn read_old_content(BlockDriverState *bs, uint64_t entry, int64_t offset,
+                                         int64_t bytes, uint8_t *buf)
 {
-    if (source < 0) {
+    BDRVQcow2State *s = bs->opaque;
+    QEMUIOVector qiov;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    switch (qcow2_cluster_type(entry)) {
+    case QCOW2_CLUSTER_NORMAL:
+        return qcow2_file_pread(bs,
+                                (entry & QCOW2_L2_OFFSET_MASK) +
+                                    qcow2_offset_into_cluster(s, offset), bytes, buf);
+    case QCOW2_CLUSTER_UNALLOCATED:
+        qemu_iovec_init_buf(&qiov, buf, bytes);
+        return read_unallocated(bs, offset, bytes, &qiov, 0);
+    default:
         memset(buf, 0, bytes);
         return 0;
     }
-    return qcow2_file_pread(bs, source + into_cluster, bytes, buf);
 }
 
 /*
@@ -118,7 +152,6 @@ static int coroutine_fn write_new_clusters(BlockDriverState *bs, const Qcow2Allo
                                            int64_t head, int64_t bytes, QEMUIOVector *qiov,
                                            size_t qiov_offset)
 {
-    BDRVQcow2State *s = bs->opaque;
     int64_t tail = alloc->bytes - head - bytes;
     g_autofree uint8_t *edges = g_try_malloc(head + tail + 1);
     g_auto(QEMUIOVector) whole;
@@ -128,9 +161,10 @@ static int coroutine_fn write_new_clusters(BlockDriverState *bs, const Qcow2Allo
     if (!edges) {
         return -ENOMEM;
     }
-    ret = read_old_content(bs, alloc->head_source, 0, head, edges);
+    ret = read_old_content(bs, alloc->head_entry, alloc->guest_offset, head, edges);
     if (ret == 0) {
-        ret = read_old_content(bs, alloc->tail_source, s->cluster_size - tail, tail, edges + head);
+        ret = read_old_content(bs, alloc->tail_entry, alloc->guest_offset + alloc->bytes - tail,
+                               tail, edges + head);
     }
     if (ret == 0) {
         ret = qcow2_pre_write_overlap_check(bs, 0, alloc->host_offset, alloc->bytes, false);
@@ -225,6 +259,14 @@ static bool is_cluster_aligned(BlockDriverState *bs, int64_t offset, int64_t byt
            (qcow2_offset_into_cluster(s, bytes) == 0 || offset + bytes == bs->total_bytes);
 }
 
+/* Whether the backing node, if there is one, is known to have nothing but zeroes there. */
+static bool coroutine_fn backing_is_zero(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    int64_t inside = MIN(bytes, qcow2_backing_length(bs) - offset);
+
+    return inside <= 0 || bdrv_co_is_zero(bs->backing->bs, offset, inside);
+}
+
 /* A part of a cluster is zeroed without writing only if it reads as zeroes already. */
 static int coroutine_fn zero_partial_cluster(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
@@ -237,7 +279,8 @@ static int coroutine_fn zero_partial_cluster(BlockDriverState *bs, int64_t offse
         if (ret < 0) {
             return ret;
         }
-        if (type == QCOW2_CLUSTER_NORMAL || type == QCOW2_CLUSTER_COMPRESSED) {
+        if (type == QCOW2_CLUSTER_NORMAL || type == QCOW2_CLUSTER_COMPRESSED ||
+            (type == QCOW2_CLUSTER_UNALLOCATED && !backing_is_zero(bs, offset, count))) {
             return -ENOTSUP;
         }
         offset += count;
@@ -246,11 +289,7 @@ static int coroutine_fn zero_partial_cluster(BlockDriverState *bs, int64_t offse
     return 0;
 }
 
-/*
- * Write zeroes as data: to a conventional zone, where the block layer, which knows no zones, leaves
- * it to the driver.  @bytes is less than a cluster.
- */
-static int coroutine_fn write_zeroes_as_data(BlockDriverState *bs, int64_t offset, int64_t bytes)
+int coroutine_fn qcow2_write_zeroes_as_data(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
     QEMU_AUTO_VFREE void *zeroes = qemu_memalign(4096, bytes);
     QEMUIOVector qiov;
@@ -271,8 +310,9 @@ int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, in
     }
     if (!is_cluster_aligned(bs, offset, bytes) || s->qcow_version < 3) {
         ret = zero_partial_cluster(bs, offset, bytes);
+        /* In a conventional zone the block layer, which knows no zones, leaves it to the driver. */
         return ret == -ENOTSUP && s->zoned && !(flags & BDRV_REQ_NO_FALLBACK)
-                   ? write_zeroes_as_data(bs, offset, bytes)
+                   ? qcow2_write_zeroes_as_data(bs, offset, bytes)
                    : ret;
     }
     qemu_co_mutex_lock(&s->lock);
@@ -300,6 +340,8 @@ int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t
         ret = qcow2_zero_clusters(bs, offset, bytes,
                                   QCOW2_ZERO_ONLY_ALLOCATED |
                                       (s->options.discard_no_unref ? 0 : QCOW2_ZERO_UNMAP));
+    } else if (offset < qcow2_backing_length(bs)) {
+        ret = -ENOTSUP; /* version 2 has no zero clusters to hide it with */
     } else {
         ret = qcow2_discard_clusters(bs, offset, bytes, QCOW2_DISCARD_REQUEST);
     }

@@ -105,11 +105,36 @@ static int coroutine_fn zero_old_tail(BlockDriverState *bs, int64_t old_size)
     return ret < 0 ? ret : bdrv_co_pwrite_zeroes(bs->file, host_offset, bytes, 0);
 }
 
+/*
+ * Where the backing file is longer than the disk was, its content must not show in what is added:
+ * zeroes hide it.  The part of the last cluster is written, which is why the lock is not held.
+ */
+static int coroutine_fn hide_backing_tail(BlockDriverState *bs, int64_t old_size)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t bytes = ROUND_UP(old_size, s->cluster_size) - old_size;
+
+    return bytes && old_size < qcow2_backing_length(bs)
+               ? qcow2_write_zeroes_as_data(bs, old_size, bytes)
+               : 0;
+}
+
+/* The same for all clusters behind the last one. */
+static int coroutine_fn hide_backing(BlockDriverState *bs, int64_t old_size, int64_t size)
+{
+    BDRVQcow2State *s = bs->opaque;
+    int64_t first = ROUND_UP(old_size, s->cluster_size);
+    int64_t end = MIN(size, qcow2_backing_length(bs));
+
+    return first < end ? qcow2_zero_clusters(bs, first, end - first, 0) : 0;
+}
+
 static int coroutine_fn grow(BlockDriverState *bs, int64_t size, PreallocMode prealloc,
                              Error **errp)
 {
     BDRVQcow2State *s = bs->opaque;
     int64_t old_size = bs->total_bytes;
+    int64_t prealloc_from = bs->backing ? ROUND_UP(old_size, s->cluster_size) : old_size;
     int ret = zero_old_tail(bs, old_size);
 
     if (ret < 0) {
@@ -121,9 +146,15 @@ static int coroutine_fn grow(BlockDriverState *bs, int64_t size, PreallocMode pr
         error_setg_errno(errp, -ret, "Failed to grow the L1 table");
         return ret;
     }
-    return prealloc == PREALLOC_MODE_OFF
+    ret = hide_backing(bs, old_size, size);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "Failed to hide the backing file, which is longer, in what is "
+                         "added");
+        return ret;
+    }
+    return prealloc == PREALLOC_MODE_OFF || prealloc_from >= size
                ? 0
-               : qcow2_preallocate(bs, old_size, size - old_size, prealloc, errp);
+               : qcow2_preallocate(bs, prealloc_from, size - prealloc_from, prealloc, errp);
 }
 
 /* ---- shrinking ---- */
@@ -230,6 +261,12 @@ int coroutine_fn qcow2_co_truncate(BlockDriverState *bs, int64_t size, bool exac
     bool is_shrinking = size < old_size;
     int ret = check_resize(bs, size, prealloc, errp);
 
+    if (ret == 0 && !is_shrinking) {
+        ret = hide_backing_tail(bs, old_size);
+        if (ret < 0) {
+            error_setg_errno(errp, -ret, "Could not zero the end of the last cluster");
+        }
+    }
     if (ret < 0) {
         return ret;
     }

@@ -143,8 +143,8 @@ typedef struct Qcow2Alloc {
     int64_t host_offset;  /* cluster aligned */
     int64_t bytes;        /* whole clusters */
     bool is_new;          /* allocated for this write, freed if it fails */
-    int64_t head_source;  /* where the first and last cluster's old content lies in the file */
-    int64_t tail_source;  /* -1: they read as zeroes so far */
+    uint64_t head_entry;  /* the L2 entries of the first and the last cluster so far */
+    uint64_t tail_entry;
     CoQueue waiters;
     LIST_ENTRY(Qcow2Alloc) link;
 } Qcow2Alloc;
@@ -307,6 +307,12 @@ static inline Qcow2ClusterType qcow2_cluster_type(uint64_t l2_entry)
                                                : QCOW2_CLUSTER_ZERO_PLAIN;
     }
     return l2_entry & QCOW2_L2_OFFSET_MASK ? QCOW2_CLUSTER_NORMAL : QCOW2_CLUSTER_UNALLOCATED;
+}
+
+/* How far the backing node reaches, in bytes; 0: there is none. */
+static inline int64_t qcow2_backing_length(const BlockDriverState *bs)
+{
+    return bs->backing ? bs->backing->bs->total_bytes : 0;
 }
 
 /* Entries of an L1 table for @bytes of guest disk; may exceed what is allowed. */
@@ -676,6 +682,8 @@ int coroutine_fn qcow2_co_preadv_part(BlockDriverState *bs, int64_t offset, int6
 int coroutine_fn qcow2_co_pwritev_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                        QEMUIOVector *qiov, size_t qiov_offset,
                                        BdrvRequestFlags flags);
+/* Write zeroes like any data; @bytes is less than a cluster.  Not a callback. */
+int coroutine_fn qcow2_write_zeroes_as_data(BlockDriverState *bs, int64_t offset, int64_t bytes);
 int coroutine_fn qcow2_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                                         BdrvRequestFlags flags);
 int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);

@@ -54,6 +54,8 @@ typedef enum BdrvOpenFlags {
     BDRV_O_FORCE_SHARE = 1 << 7,
     /* The protocol layer is wanted: no format probing. */
     BDRV_O_PROTOCOL = 1 << 8,
+    /* The backing file that the image names is not opened; its part of the disk reads as zeroes. */
+    BDRV_O_NO_BACKING = 1 << 9,
 } BdrvOpenFlags;
 
 /* ---- block status (bdrv_co_block_status) ---- */

@@ -39,17 +39,24 @@ const BdrvCreateWord *bdrv_create_words(const char *format);
  */
 bool bdrv_print_create_help(const char *format, Error **errp);
 
+enum {
+    /* Do not print the `Formatting ...` line to stdout. */
+    BDRV_CREATE_QUIET = 1 << 0,
+    /* Take the name of a backing file as it is; it need not exist. */
+    BDRV_CREATE_BACKING_UNSEEN = 1 << 1,
+};
+
 /*
  * Create @filename in @format with the `-o` words in @words (an object of strings, dotted words
  * nested or flat; consumed).
  *
- * Prints the `Formatting ...` line to stdout unless @quiet.  @size_bytes -1: take `size` from
- * @words. What can be judged from the words is judged before any file is touched, so that a bad
+ * @flags: BDRV_CREATE_*.  @size_bytes -1: take `size` from @words, or the size of the backing file.
+ * What can be judged from the words is judged before any file is touched, so that a bad
  * value never harms an existing image.  On failure nothing that did not exist before is left
  * behind. Returns true, or false with @errp set; messages begin `FILE: `.
  */
 bool bdrv_img_create(const char *filename, const char *format, json_t *words, int64_t size_bytes,
-                     bool quiet, Error **errp);
+                     unsigned int flags, Error **errp);
 
 /*
  * Create from typed options, after the driver's check of them. Returns 0, -ENOTSUP where the driver

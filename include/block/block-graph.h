@@ -112,6 +112,18 @@ typedef struct BdrvReopen {
  */
 int bdrv_reopen_replace(const BdrvReopen *items, size_t nr_items, Error **errp);
 
+/* ---- backing files ---- */
+
+/*
+ * The name under which the backing file @name of the image @overlay is opened from here: a relative
+ * one counts from the overlay's folder.  To be freed; NULL with @errp set where @overlay has none.
+ */
+char *bdrv_resolve_backing_name(const char *overlay, const char *name, Error **errp);
+/* The same for the backing file that the image on @bs names; it must name one. */
+char *bdrv_full_backing_name(const BlockDriverState *bs, Error **errp);
+/* Whether @bs, or an image below it, lies in the local file @filename, whatever its name there. */
+bool bdrv_chain_has_file(const BlockDriverState *bs, const char *filename);
+
 /* ---- children ---- */
 
 /*

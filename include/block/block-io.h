@@ -54,6 +54,16 @@ int coroutine_fn bdrv_co_block_status(BlockDriverState *bs, int64_t offset, int6
                                       int64_t *pnum, int64_t *map, BlockDriverState **file);
 
 /*
+ * The same for the disk that @bs and the backing nodes below it show together: *@depth is 0 where
+ * @bs has the data, 1 for its backing node, and so on.  Where none has any it is that of the last.
+ */
+int coroutine_fn bdrv_co_block_status_above(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                                            int64_t *pnum, int64_t *map, BlockDriverState **file,
+                                            int *depth);
+/* Whether the range of that disk is known to read as zeroes; false also where that is unknown. */
+bool coroutine_fn bdrv_co_is_zero(BlockDriverState *bs, int64_t offset, int64_t bytes);
+
+/*
  * Change the length.  @exact: fail rather than end up longer (a block device).
  * Returns 0, -ENOTSUP, -EINVAL, -EFBIG, -ENOSPC ... with @errp set.
  */

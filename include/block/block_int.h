@@ -142,6 +142,7 @@ struct BlockDriverState {
     char filename[4096];     /* as opened, or a json: description */
     char *backing_file;      /* names as stored in the image, NULL: none */
     char *backing_format;
+    bool is_backing_given;   /* `backing` was an option, whatever the image says */
     json_t *full_options;    /* the complete option tree of this node, for json: names and reopen */
 
     int refcnt;

@@ -58,7 +58,7 @@ static json_t *parse_words(const char *words)
 
 bool qcow2_fixture_create(const char *path, const char *words, int64_t size, Error **errp)
 {
-    return bdrv_img_create(path, "qcow2", parse_words(words), size, true, errp);
+    return bdrv_img_create(path, "qcow2", parse_words(words), size, BDRV_CREATE_QUIET, errp);
 }
 
 BlockBackend *qcow2_fixture_open(const char *path, const char *options, Error **errp)

@@ -527,7 +527,7 @@ static void test_reopened_format_keeps_its_data(void)
     BlockBackend *blk;
 
     memset(written, 0x5a, sizeof(written));
-    g_assert_true(bdrv_img_create("a.img", "qcow2", NULL, MiB, true, &error_abort));
+    g_assert_true(bdrv_img_create("a.img", "qcow2", NULL, MiB, BDRV_CREATE_QUIET, &error_abort));
     blk = blk_new_open("a.img", NULL, NULL, 0, false, &error_abort);
     g_assert_cmpstr(bdrv_get_format_name(blk_bs(blk)), ==, "qcow2");
     g_assert_cmpint(blk_reopen(blk, NULL, BDRV_O_RDWR, &error_abort), ==, 0);
@@ -687,7 +687,7 @@ static void test_unusable_node_refuses_requests_and_closes(void)
 static bool create(const char *filename, const char *format, const char *words, int64_t size,
                    Error **errp)
 {
-    return bdrv_img_create(filename, format, tree(words), size, true, errp);
+    return bdrv_img_create(filename, format, tree(words), size, BDRV_CREATE_QUIET, errp);
 }
 
 static void test_raw_image_has_the_size_asked_for(void)

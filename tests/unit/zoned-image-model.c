@@ -263,7 +263,7 @@ void make_zoned_image(const char *path, int64_t cluster_size, const ZonesGeometr
     set_number(words, "max_open_zones", geometry->max_open_zones);
     set_number(words, "max_active_zones", geometry->max_active_zones);
     set_number(words, "max_append_bytes", geometry->max_append_bytes);
-    g_assert_true(bdrv_img_create(path, "qcow2", words, geometry->device_size, true, &error_abort));
+    g_assert_true(bdrv_img_create(path, "qcow2", words, geometry->device_size, BDRV_CREATE_QUIET, &error_abort));
 }
 
 BlockBackend *open_image(const char *path, int flags)

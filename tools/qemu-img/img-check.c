@@ -217,7 +217,7 @@ static int check_run(const ImgCommand *command, int argc, char **argv)
         {"cache", required_argument, NULL, 'T'},
         {0},
     };
-    CheckArgs args = {.line = {.image = {.flags = BDRV_O_CHECK}}};
+    CheckArgs args = {.line = {.image = {.flags = BDRV_O_CHECK | BDRV_O_NO_BACKING}}};
     g_autoptr(BlockBackend) blk = NULL;
     int status = img_parse_line(command, argc, argv, "r:T:", options, &args.line,
                                 check_parse_option, &args);

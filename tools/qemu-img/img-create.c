@@ -14,7 +14,7 @@ typedef struct CreateArgs {
     const char *format;
     json_t *words;      /* -o and what other options stand for */
     bool wants_help;    /* -o help */
-    bool is_quiet;
+    unsigned int flags; /* BDRV_CREATE_* */
 } CreateArgs;
 
 static bool create_add_word(CreateArgs *args, const char *word, const char *value)
@@ -67,9 +67,10 @@ static int create_parse(const ImgCommand *command, int argc, char **argv, Create
             }
             break;
         case 'u':
-            break; /* backing files are not opened yet; the driver refuses them by name */
+            args->flags |= BDRV_CREATE_BACKING_UNSEEN;
+            break;
         case 'q':
-            args->is_quiet = true;
+            args->flags |= BDRV_CREATE_QUIET;
             break;
         case 'h':
             return img_print_help(command);
@@ -126,7 +127,7 @@ static int create_run(const ImgCommand *command, int argc, char **argv)
     }
 
     filename = argv[optind];
-    if (!bdrv_img_create(filename, args.format, args.words, size, args.is_quiet, &err)) {
+    if (!bdrv_img_create(filename, args.format, args.words, size, args.flags, &err)) {
         error_report_err(err);
         return 1;
     }
@@ -137,13 +138,15 @@ const ImgCommand img_create_command = {
     .name = "create",
     .run = create_run,
     .summary = "Create a new image",
-    .synopsis = "[-f FMT] [-o OPTS]... [-b BACKING [-B FMT]] [-q] FILE [SIZE]",
+    .synopsis = "[-f FMT] [-o OPTS]... [-b BACKING -B FMT [-u]] [-q] FILE [SIZE]",
     .help = "  -f, --format FMT           format of the image (default: raw)\n"
             "  -o, --options OPTS         options of the format, KEY=VALUE,...; '-o help' lists them\n"
             "  -b, --backing BACKING      base image, whose content shows where nothing was written\n"
             "  -B, -F, --backing-format FMT\n"
             "                             format of the base image\n"
+            "  -u, --backing-unsafe       do not look at the base image, which need not exist\n"
             "  -q, --quiet                print errors only\n"
             "  FILE                       the image to make; it is overwritten if it exists\n"
-            "  SIZE                       length of the disk; suffixes k M G T P E\n",
+            "  SIZE                       length of the disk (default: that of the base image); suffixes\n"
+            "                             k M G T P E\n",
 };

@@ -21,8 +21,8 @@ static int coroutine_fn extent_entry(void *opaque)
     ImgExtent *extent = query->extent;
     int64_t map;
     BlockDriverState *file;
-    int ret = bdrv_co_block_status(query->bs, query->offset, query->bytes, &extent->length, &map,
-                                   &file);
+    int ret = bdrv_co_block_status_above(query->bs, query->offset, query->bytes, &extent->length,
+                                         &map, &file, &extent->depth);
 
     if (ret < 0) {
         return ret;

@@ -33,33 +33,54 @@ static void info_drop_all_limits(ImageInfo *info)
     }
 }
 
-static int info_image(const InfoArgs *args, BlockBackend *blk)
+/* What there is to say of @bs; NULL: reported. */
+static ImageInfo *info_query(const InfoArgs *args, BlockDriverState *bs)
 {
     Error *err = NULL;
-    g_autoptr(ImageInfo) info = bdrv_query_image_info(blk_bs(blk), &err);
-    json_t *object;
+    ImageInfo *info = bdrv_query_image_info(bs, &err);
 
     if (!info) {
         error_report_err(err);
-        return 1;
+        return NULL;
     }
     if (!args->shows_limits) {
         info_drop_all_limits(info);
     }
-    if (args->line.output == IMG_OUTPUT_HUMAN) {
-        image_info_print(info);
-        return 0;
-    }
-    object = qapi_ImageInfo_to_json(info);
-    if (args->is_chain) {
-        json_t *chain = json_array();
+    return info;
+}
 
-        json_array_append_new(chain, object);
-        object = chain;
+/* Of the image on @bs and, if asked for, of those below it: print it, or add it to @objects. */
+static int info_images(const InfoArgs *args, BlockDriverState *bs, json_t *objects)
+{
+    bool is_first = true;
+
+    for (; bs; bs = args->is_chain && bs->backing ? bs->backing->bs : NULL) {
+        g_autoptr(ImageInfo) info = info_query(args, bs);
+
+        if (!info) {
+            return 1;
+        }
+        if (args->line.output == IMG_OUTPUT_JSON) {
+            json_array_append_new(objects, qapi_ImageInfo_to_json(info));
+        } else {
+            printf("%s", is_first ? "" : "\n");
+            image_info_print(info);
+        }
+        is_first = false;
     }
-    img_print_json(object);
-    json_decref(object);
     return 0;
+}
+
+static int info_image(const InfoArgs *args, BlockBackend *blk)
+{
+    json_t *objects = json_array();
+    int status = info_images(args, blk_bs(blk), objects);
+
+    if (status == 0 && args->line.output == IMG_OUTPUT_JSON) {
+        img_print_json(args->is_chain ? objects : json_array_get(objects, 0));
+    }
+    json_decref(objects);
+    return status;
 }
 
 enum {
@@ -103,6 +124,9 @@ static int info_run(const ImgCommand *command, int argc, char **argv)
 
     if (status >= 0) {
         return status;
+    }
+    if (!args.is_chain) {
+        args.line.image.flags |= BDRV_O_NO_BACKING;
     }
     blk = img_open_operand(command, argc, argv, &args.line);
     return blk ? info_image(&args, blk) : 1;
