@@ -100,8 +100,8 @@ static json_t *merge_options(const BlockDriverState *bs, const json_t *changes, 
 }
 
 /*
- * The options of @bs where @options, without references to its children, are all there are; NULL with
- * @errp set where one would have to change, or return to its default, that cannot.
+ * The options of @bs where @options, without references to its children, are all there are; NULL
+ * with @errp set where one would have to change, or return to its default, that cannot.
  */
 static json_t *replace_options(const BlockDriverState *bs, const json_t *options, Error **errp)
 {

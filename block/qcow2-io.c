@@ -336,10 +336,11 @@ int coroutine_fn qcow2_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t
     }
     qemu_co_mutex_lock(&s->lock);
     if (s->qcow_version >= 3) {
-        /* Zeroes, not a hole: what is behind the image must not show again. */
-        ret = qcow2_zero_clusters(bs, offset, bytes,
-                                  QCOW2_ZERO_ONLY_ALLOCATED |
-                                      (s->options.discard_no_unref ? 0 : QCOW2_ZERO_UNMAP));
+        /* Zeroes, not a hole: what is behind the image must not show, be it again or still. */
+        ret = qcow2_zero_clusters(
+            bs, offset, bytes,
+            (offset < qcow2_backing_length(bs) ? 0 : QCOW2_ZERO_ONLY_ALLOCATED) |
+                (s->options.discard_no_unref ? 0 : QCOW2_ZERO_UNMAP));
     } else if (offset < qcow2_backing_length(bs)) {
         ret = -ENOTSUP; /* version 2 has no zero clusters to hide it with */
     } else {

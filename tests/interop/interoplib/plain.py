@@ -33,6 +33,8 @@ class PlainImage:
         self.geometry = Geometry.random(case.rng, number)
         self.caches = CACHES_BUFFERED + (CACHES_DIRECT if direct_io else [])
         self.image = IMAGE
+        self.ignores_discards = 0.1     # how often
+        self.may_resize = True
         with open(case.path(STAMP), 'wb') as file:
             file.write(case.rng.randbytes(case.rng.choice([1000, 4096, 5000, 65536])))
         self.mirror = Mirror(case.path('mirror.raw'), self.geometry.size)
@@ -61,10 +63,11 @@ class PlainImage:
         cache = self.rng.choice(self.caches)
         script = Script(self.case, self.mirror, self.geometry, side)
         options = self.open_options(side, cache)
-        if self.rng.random() < 0.1:
+        if self.rng.random() < self.ignores_discards:
             script.discards = False
             options = ['-d', 'ignore', *options]
-        script.add(self.rng.randrange(4, 12 if 'through' in cache or 'sync' in cache else 40))
+        script.add(self.rng.randrange(4, 12 if 'through' in cache or 'sync' in cache else 40),
+                   self.may_resize)
         self.case.io(side, options, script.commands)
 
     def resize_session(self, side):
@@ -124,7 +127,7 @@ class PlainImage:
             if extent['data']:
                 extent['zero'] = False
             last = merged[-1] if merged else None
-            if (last and extent['data'] and last['data']
+            if (last and extent['data'] and last['data'] and last['depth'] == extent['depth']
                     and last['offset'] + last['length'] == extent['offset']):
                 last['length'] += extent['length']
             else:
@@ -134,8 +137,8 @@ class PlainImage:
     def verify(self, side):
         """Everything about the image that @side has written."""
         same('check', *self.both('check'))
-        self.case.run(self.case.stock.img, 'compare', '-q', '-f', 'qcow2', '-F', 'raw', self.image,
-                      'mirror.raw')
+        self.case.run(self.case.one_side().img, 'compare', '-q', '-f', 'qcow2', '-F', 'raw',
+                      self.image, 'mirror.raw')
         same('map', *map(self.without_host_holes, self.both('map')))
         ours, stock = self.both('info')
         for key in ('virtual-size', 'cluster-size', 'dirty-flag', 'format', 'format-specific'):
