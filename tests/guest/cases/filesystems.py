@@ -82,12 +82,22 @@ def first_boot(case, guest, daemons):
                 oflag=direct conv=notrunc
             truncate -s 0 1
             truncate -s 6M 2
-            [ "$(stat -c %s 0 1 2 3 | xargs)" = '2621440 0 6291456 0' ]
+            [ "$(echo $(stat -c %s 0 1 2 3))" = '2621440 0 6291456 0' ]
             dd if=/tmp/data of=3 bs=1M oflag=direct conv=notrunc status=none
             sha256sum 0 3 >/root/sums
-            umount /mnt/zonefs
         ''')
         case.zonefs_sums = guest.sh('cat /root/sums')
+    with case.promise('zonefs: one file too many opened for writing is refused'):
+        guest.sh('''
+            cd /mnt/zonefs/seq
+            exec 11>>0 12>>1 13>>4 14>>5
+            fails_with 'resource busy' bash -c 'exec 15>>6'
+            exec 13>&-
+            bash -c 'exec 15>>6'
+            exec 11>&- 12>&- 14>&-
+            cd /
+            umount /mnt/zonefs
+        ''')
     no_errors(case, daemons)
 
 
@@ -111,6 +121,6 @@ def second_boot(case, guest, daemons):
             mount -t zonefs /dev/vdc /mnt/zonefs
             cd /mnt/zonefs/seq
             sha256sum --quiet -c /root/sums
-            [ "$(stat -c %s 0 1 2 3 | xargs)" = '2621440 0 6291456 6291456' ]
+            [ "$(echo $(stat -c %s 0 1 2 3))" = '2621440 0 6291456 6291456' ]
         ''')
     no_errors(case, daemons)

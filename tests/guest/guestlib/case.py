@@ -43,7 +43,8 @@ class Daemon:
         self._folder = tempfile.mkdtemp(prefix='guest-')
         self.socket = f'{self._folder}/disk.sock'
         node = {'driver': 'qcow2', 'node-name': 'disk', 'read-only': not writable,
-                'file': {'driver': 'file', 'filename': str(image)}}
+                'discard': 'unmap',
+                'file': {'driver': 'file', 'filename': str(image), 'discard': 'unmap'}}
         export = {'type': 'vhost-user-blk', 'id': 'disk', 'node-name': 'disk',
                   'writable': writable, 'num-queues': num_queues, 'iothread': 'io',
                   'addr': {'type': 'unix', 'path': self.socket},

@@ -215,8 +215,10 @@ class Machine:
         return result.output.rstrip('\n')
 
     def put(self, path, content):
-        """Write a file of the guest."""
-        self._request(f'put {len(content)} {path}', content, PATIENCE)
+        """Write a file of the guest, in a folder that is there."""
+        result = self._request(f'put {len(content)} {path}', content, PATIENCE)
+        if result.status != 0:
+            raise GuestError(f'cannot write {path}: {result.errors}')
 
     def power_off(self):
         """Unmount everything, turn the power off, and wait for QEMU to end.  Once at most."""

@@ -19,11 +19,11 @@ from .archive import LOADER, Archive, libraries, run_unpacked
 # set: (programs, kernel modules).  A module that the kernel has built in is passed over.
 SETS = {
     'base': (
-        'bash gawk basename cat chmod cmp cp cut date dd df diff env false find grep head id kill '
+        'bash gawk basename cat chmod cmp cp cut date dd df diff dirname env false find grep head id kill '
         'ls lsmod md5sum mkdir mktemp mknod modinfo modprobe mount mv ps readlink rm rmdir sed '
         'seq setsid sha256sum sleep sort stat stty sync tail tee timeout touch tr true truncate '
         'umount uname uniq wc xargs blkzone blockdev blkdiscard lsblk dmesg losetup flock insmod '
-        'rmmod sysctl mountpoint od expr nproc comm fallocate ln free mkfifo cksum pkill '
+        'rmmod sysctl mountpoint od expr nproc comm fallocate echo ln free mkfifo cksum pkill '
         'pgrep setpriv install prlimit',
         'virtio_blk null_blk crc32c_generic crc32c_intel crc32_generic crc32_pclmul '
         'libcrc32c xxhash_generic sha256_generic blake2b_generic'),

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+A daemon is killed under load, again and again, and its successor takes the device over.
+
+Users of the device wait and go on as if nothing had happened.  ZONED_KILL_ROUNDS says how often
+each load sees a daemon die.
+"""
+
+import os
+import random
+import re
+import time
+
+from guestlib.inner import InnerDaemon
+
+ROUNDS = int(os.environ.get('ZONED_KILL_ROUNDS', 4))
+
+# Each is repeated until it has seen enough, and must not fail.
+ZONED_LOAD = '''
+    fio --name=zones --filename=/dev/ublkb0 --direct=1 --zonemode=zbd --max_open_zones=6 \\
+        --offset=16M --size=112M --io_size=6M --rw=randwrite --bs=16k --ioengine=libaio \\
+        --iodepth=8 --zone_reset_threshold=0.4 --zone_reset_frequency=0.2 --verify=crc32c \\
+        --verify_fatal=1 --do_verify=1 --output-format=terse
+    blkzone reset -o 32768 -c 7 /dev/ublkb0
+'''
+# An append that is carried out twice shows: zonefs compares where it went with where it should go.
+APPEND_LOAD = '''
+    for zone in 0 1 2 3; do
+        truncate -s 0 /mnt/disk/seq/$zone
+        for part in 0 1 2 3 4 5 6 7; do
+            dd if=/tmp/data of=/mnt/disk/seq/$zone bs=4k count=8 skip=$((part * 8)) conv=notrunc \\
+                oflag=direct,append status=none
+        done
+        cmp -n 256K /tmp/data /mnt/disk/seq/$zone
+    done
+'''
+PLAIN_LOAD = '''
+    fio --name=plain --filename=/dev/ublkb0 --direct=1 --size=64M --io_size=8M --rw=randwrite \\
+        --bsrange=4k-32k --ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 \\
+        --do_verify=1 --output-format=terse
+'''
+
+
+def run(case):
+    with case.boot(sets=['ublk', 'fio', 'zonefs']) as guest:
+        guest.sh('''
+            modprobe -a ublk_drv zonefs
+            head -c 1M /dev/urandom >/tmp/data
+            mkdir -p /mnt/disk
+            qemu-img create -q -f qcow2 /tmp/zoned.qcow2 128M -o zone.mode=host-managed,\\
+zone.size=16M,zone.capacity=12M,zone.conventional_zones=1,zone.max_open_zones=7
+            qemu-img create -q -f qcow2 /tmp/plain.qcow2 64M
+        ''')
+        options = {'type': 'ublk', 'dev-id': 0, 'num-queues': 2, 'recover': True}
+        zoned = InnerDaemon(guest, '/tmp/zoned.qcow2', {**options, 'logical-block-size': 4096},
+                            arguments=['--trace', 'ublk_log_*'])
+        zoned.start()
+        with case.promise(f'fio on zones goes on and verifies, {ROUNDS} deaths'):
+            under_load(case, guest, zoned, ZONED_LOAD)
+        with case.promise(f'appends of zonefs are carried out once, {ROUNDS} deaths'):
+            guest.sh('''
+                blkzone reset /dev/ublkb0
+                mkzonefs -f /dev/ublkb0 >/dev/null
+                mount -t zonefs -o errors=remount-ro /dev/ublkb0 /mnt/disk
+            ''')
+            under_load(case, guest, zoned, APPEND_LOAD)
+            guest.sh('umount /mnt/disk')
+        with case.promise('nothing is left after an end in order'):
+            case.note(summary(zoned.log()))
+            zoned.stop()
+            guest.sh('''
+                [ ! -e /dev/ublkb0 ] && [ ! -e /run/ublkb0.recovery-log ]
+                qemu-img check -q -r leaks /tmp/zoned.qcow2 >/dev/null
+            ''')
+        other_disks(case, guest, options)
+        plain = InnerDaemon(guest, '/tmp/plain.qcow2', options)
+        with case.promise(f'fio on a disk without zones goes on and verifies, {ROUNDS} deaths'):
+            plain.start()
+            under_load(case, guest, plain, PLAIN_LOAD)
+            plain.stop()
+            guest.sh('qemu-img check -q -r leaks /tmp/plain.qcow2 >/dev/null')
+
+
+def under_load(case, guest, daemon, load):
+    """Run @load until daemons have died under it often enough; it must not fail."""
+    guest.put('/run/load', b'. /functions\nset -e -u -o pipefail\nuntil [ -e /run/enough ]; do\n'
+              + load.encode() + b'echo again\ndone\n')
+    guest.sh('rm -f /run/enough; start load bash /run/load')
+    for _ in range(ROUNDS):
+        time.sleep(random.uniform(0.3, 2))
+        daemon.kill()
+        time.sleep(random.uniform(0, 0.5))
+        daemon.start()
+        guest.sh('if has_ended load; then finish load >&2; exit 1; fi')
+    guest.sh('touch /run/enough; finish load >/run/load.log 2>&1 || '
+             '{ tail -20 /run/load.log >&2; exit 1; }')
+
+
+def summary(log):
+    """What the recovery logs said when daemons took over."""
+    verdicts = [tuple(map(int, found)) for found in
+                re.findall(r'(\d+) requests had been carried out, (\d+) had not', log)]
+    done, not_done = map(sum, zip(*verdicts)) if verdicts else (0, 0)
+    return f'in flight at {len(verdicts)} deaths: {done} done already, {not_done} not'
+
+
+def other_disks(case, guest, options):
+    with case.promise('a device that waits is given to its own disk only'):
+        daemon = InnerDaemon(guest, '/tmp/zoned.qcow2', options)
+        daemon.start()
+        daemon.kill()
+        guest.sh('''
+            fails_with 'Cannot take over /dev/ublkb0: the size' qemu-storage-daemon \\
+                --blockdev driver=null-co,node-name=n,size=1048576 \\
+                --export type=ublk,id=e,node-name=n,dev-id=0,recover=on
+            fails_with 'waits for recovery' qemu-storage-daemon \\
+                --blockdev driver=null-co,node-name=n,size=1048576 \\
+                --export type=ublk,id=e,node-name=n,dev-id=0
+            mv /run/ublkb0.recovery-log /run/kept
+        ''')
+        guest.sh('''
+            fails_with 'Cannot open the recovery log' qemu-storage-daemon \\
+                --blockdev \\
+                driver=qcow2,node-name=n,file.driver=file,file.filename=/tmp/zoned.qcow2 \\
+                --export type=ublk,id=e,node-name=n,writable=on,dev-id=0,recover=on
+            mv /run/kept /run/ublkb0.recovery-log
+        ''')
+        daemon.start()
+        guest.sh('blkzone report /dev/ublkb0 >/dev/null')
+        daemon.stop()
