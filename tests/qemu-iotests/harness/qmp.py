@@ -58,14 +58,19 @@ class QmpClient:
 
     @classmethod
     def connect(cls, path, negotiate=True, patience=PATIENCE):
-        """Connect to the socket at @path, waiting for it to be there."""
+        """
+        Connect to the socket at @path, waiting for a program that greets there.
+
+        The socket may still be the one of a program that was just killed: it takes connections
+        until the kernel has cleared up, and then they end.
+        """
         deadline = time.monotonic() + patience
         while True:
             connection = socket.socket(socket.AF_UNIX)
             try:
                 connection.connect(str(path))
                 return cls(connection, negotiate)
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, QmpClosed):
                 connection.close()
                 if time.monotonic() > deadline:
                     raise QmpTimeout(f'nobody listens at {path}') from None
@@ -200,7 +205,7 @@ class StorageDaemon:
         while True:
             try:
                 return QmpClient.connect(self.socket_path, negotiate, patience=0.1)
-            except (QmpTimeout, QmpClosed):
+            except QmpTimeout:
                 status = self.process.poll()
                 if status is not None:
                     raise QmpTimeout(f'the daemon has ended with status {status}') from None
