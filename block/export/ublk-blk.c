@@ -51,6 +51,18 @@ static bool check_options(const BlockExportOptionsUblk *opts, Error **errp)
     return true;
 }
 
+/*
+ * Whether what is written to @bs is there after our death, because it is handed to the kernel
+ * before it is acknowledged.  Formats keep mappings in memory until they are flushed.
+ */
+static bool is_passed_to_kernel(const BlockDriverState *bs)
+{
+    while (bs->drv && bs->drv->is_passthrough && bs->file) {
+        bs = bs->file->bs;
+    }
+    return bs->drv && !bs->drv->has_file_child;
+}
+
 typedef struct StartTask {
     UblkDevice *device;
     UblkOptions options;
@@ -95,6 +107,10 @@ static int create_export(BlockExport *exp, BlockExportOptions *options, Error **
     if (!ublk_disk_init(&device->disk, exp->blk, exp->is_writable, opts->logical_block_size,
                         errp)) {
         return -EINVAL;
+    }
+    if (opts->recover && !device->disk.is_zoned && !is_passed_to_kernel(blk_bs(exp->blk))) {
+        /* Users of the device take its cache for one that lives as long as they do. */
+        blk_set_enable_write_cache(exp->blk, false);
     }
     /* Memory that this thread needs must not wait for the disk to be written to. A wish. */
     prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);

@@ -115,8 +115,11 @@ void coroutine_fn ublk_request_run(UblkRequest *req);
  */
 int coroutine_fn ublk_log_write(UblkRequest *req, QEMUIOVector *qiov, int64_t *offset,
                                 bool is_append, BdrvRequestFlags flags);
-/* Close the zone at @offset, or find that this was done. */
-int coroutine_fn ublk_log_close_zone(UblkRequest *req, int64_t offset);
+/*
+ * blk_co_zone_mgmt() of one zone, or of the whole disk, while no write is on its way there that the
+ * log has; a zone is closed once.
+ */
+int coroutine_fn ublk_log_manage(UblkRequest *req, BlockZoneOp op, int64_t offset, int64_t bytes);
 
 /* ---- commands to the driver: ublk-control.c ---- */
 

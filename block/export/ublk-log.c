@@ -286,12 +286,16 @@ static void begin(UblkRequest *req, int64_t position)
     __atomic_store_n(&entry->state, LOG_STARTED, __ATOMIC_RELEASE);
 }
 
+static CoMutex *lock_of(UblkDisk *disk, int64_t offset)
+{
+    return &disk->zone_locks[(offset / disk->limits->zone_size) % UBLK_ZONE_LOCKS];
+}
+
 int coroutine_fn ublk_log_write(UblkRequest *req, QEMUIOVector *qiov, int64_t *offset,
                                 bool is_append, BdrvRequestFlags flags)
 {
     UblkDisk *disk = req->disk;
-    unsigned int lock = (*offset / disk->limits->zone_size) % UBLK_ZONE_LOCKS;
-    g_auto(CoMutexGuard) guard = qemu_co_mutex_guard(&disk->zone_locks[lock]);
+    g_auto(CoMutexGuard) guard = qemu_co_mutex_guard(lock_of(disk, *offset));
     BlockZoneDescriptor zone;
     unsigned int nr = 1;
     int ret;
@@ -310,19 +314,48 @@ int coroutine_fn ublk_log_write(UblkRequest *req, QEMUIOVector *qiov, int64_t *o
         begin(req, zone.wp);
     }
     if (is_append) {
-        return blk_co_zone_append(disk->blk, offset, qiov, flags);
+        ret = blk_co_zone_append(disk->blk, offset, qiov, flags);
+    } else {
+        ret = blk_co_pwritev(disk->blk, *offset, qiov->size, qiov, flags);
     }
-    return blk_co_pwritev(disk->blk, *offset, qiov->size, qiov, flags);
+    if (ret < 0) {
+        /* Before another write takes its place at the write pointer. */
+        forget(req->log_entry);
+    }
+    return ret;
 }
 
-int coroutine_fn ublk_log_close_zone(UblkRequest *req, int64_t offset)
+static int coroutine_fn close_zone(UblkRequest *req, int64_t offset, int64_t bytes)
 {
-    UblkDisk *disk = req->disk;
     int64_t position = offset;
+    int ret;
 
     if (was_done(req, &position)) {
         return 0;
     }
     begin(req, offset);
-    return blk_co_zone_mgmt(disk->blk, BLK_ZO_CLOSE, offset, disk->limits->zone_size);
+    ret = blk_co_zone_mgmt(req->disk->blk, BLK_ZO_CLOSE, offset, bytes);
+    if (ret < 0) {
+        forget(req->log_entry);
+    }
+    return ret;
+}
+
+int coroutine_fn ublk_log_manage(UblkRequest *req, BlockZoneOp op, int64_t offset, int64_t bytes)
+{
+    UblkDisk *disk = req->disk;
+    int64_t nr_locks = MIN(bytes / disk->limits->zone_size, UBLK_ZONE_LOCKS);
+    int ret;
+
+    /* Always all of them, in this order, or one: nobody waits in a circle. */
+    assert(nr_locks == 1 || offset == 0);
+    for (int64_t i = 0; i < nr_locks; i++) {
+        qemu_co_mutex_lock(lock_of(disk, offset + i * disk->limits->zone_size));
+    }
+    ret = op == BLK_ZO_CLOSE ? close_zone(req, offset, bytes)
+                             : blk_co_zone_mgmt(disk->blk, op, offset, bytes);
+    for (int64_t i = 0; i < nr_locks; i++) {
+        qemu_co_mutex_unlock(lock_of(disk, offset + i * disk->limits->zone_size));
+    }
+    return ret;
 }

@@ -157,6 +157,10 @@ static int coroutine_fn do_write(UblkRequest *req, bool is_append)
     if (ret < 0) {
         return ret;
     }
+    if (req->log_entry && !is_sequential(disk, offset)) {
+        /* Formats keep mappings of ordinary data in memory, which would die with us. */
+        flags |= BDRV_REQ_FUA;
+    }
     if (req->log_entry && is_sequential(disk, offset)) {
         ret = ublk_log_write(req, &qiov, &offset, is_append, flags);
     } else if (is_append) {
@@ -265,6 +269,12 @@ static bool get_zone(const UblkRequest *req, int64_t *offset)
     return *offset % disk->limits->zone_size == 0;
 }
 
+static int coroutine_fn manage(UblkRequest *req, BlockZoneOp op, int64_t offset, int64_t bytes)
+{
+    return req->log_entry ? ublk_log_manage(req, op, offset, bytes)
+                          : blk_co_zone_mgmt(req->disk->blk, op, offset, bytes);
+}
+
 static int coroutine_fn do_zone(UblkRequest *req, BlockZoneOp op)
 {
     int64_t offset;
@@ -272,10 +282,7 @@ static int coroutine_fn do_zone(UblkRequest *req, BlockZoneOp op)
     if (!get_zone(req, &offset)) {
         return -EIO;
     }
-    if (op == BLK_ZO_CLOSE && req->log_entry) {
-        return ublk_log_close_zone(req, offset);
-    }
-    return blk_co_zone_mgmt(req->disk->blk, op, offset, req->disk->limits->zone_size);
+    return manage(req, op, offset, req->disk->limits->zone_size);
 }
 
 static int coroutine_fn do_reset_all(UblkRequest *req)
@@ -285,7 +292,7 @@ static int coroutine_fn do_reset_all(UblkRequest *req)
     if (!disk->is_writable) {
         return -EIO;
     }
-    return blk_co_zone_mgmt(disk->blk, BLK_ZO_RESET, 0, disk->total_bytes);
+    return manage(req, BLK_ZO_RESET, 0, disk->total_bytes);
 }
 
 static int coroutine_fn run_zone_request(UblkRequest *req)

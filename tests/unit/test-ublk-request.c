@@ -582,6 +582,28 @@ static void test_not_done_is_done(void)
     tear_down(&f);
 }
 
+/* Another write may take its place at the write pointer. */
+static void test_refused_is_forgotten(void)
+{
+    uint64_t z2 = 2 * ZONE_SECTORS, z3 = 3 * ZONE_SECTORS, z4 = 4 * ZONE_SECTORS;
+    UblkLog *log = new_log("refused");
+    Fixture f;
+
+    set_up(&f, open_null_zoned(BDRV_O_RDWR), true);
+    f.req.log_entry = ublk_log_entry(log, 1, 5);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_OPEN, z2, 0), ==, 0);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_OPEN, z3, 0), ==, 0);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_APPEND, z4, 8), ==, -ETOOMANYREFS);
+    g_assert_cmpuint(f.req.log_entry->state, ==, 0);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_CLOSE, z4, 0), ==, -EIO);
+    g_assert_cmpuint(f.req.log_entry->state, ==, 0);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_APPEND, z2, 8), ==, 4096);
+    g_assert_cmpuint(f.req.log_entry->state, !=, 0);
+    g_assert_cmpint(run_op(&f, UBLK_IO_OP_ZONE_RESET_ALL, 0, 0), ==, 0);
+    ublk_log_free(log, true);
+    tear_down(&f);
+}
+
 static void test_close_once(void)
 {
     uint64_t z2 = 2 * ZONE_SECTORS;
@@ -643,6 +665,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ublk/log/write-is-applied-once", test_write_once);
     g_test_add_func("/ublk/log/what-was-not-done-is-done", test_not_done_is_done);
     g_test_add_func("/ublk/log/zone-is-closed-once", test_close_once);
+    g_test_add_func("/ublk/log/what-was-refused-is-forgotten", test_refused_is_forgotten);
     g_test_add_func("/ublk/log/of-other-devices-are-refused", test_other_logs_are_refused);
     ret = g_test_run();
     qcow2_fixture_done();
