@@ -97,8 +97,8 @@ bool qapi_from_keyval(const QapiTypeInfo *type, json_t *tree, void *slot, Error 
 json_t *qapi_to_json(const QapiTypeInfo *type, const void *slot);
 
 /*
- * The value as a new tree that qapi_from_keyval() reads back without loss: strings keep their bytes, and
- * integers above INT64_MAX become strings.  Not to be sent as JSON.
+ * The value as a new tree that qapi_from_keyval() reads back without loss: strings keep their bytes,
+ * and integers above INT64_MAX become strings.  Not to be sent as JSON.
  */
 json_t *qapi_to_tree(const QapiTypeInfo *type, const void *slot);
 

@@ -22,14 +22,14 @@ const char *error_program_name(void);
 
 /*
  * For programs that run as a service, before there are threads: if stderr goes to the journal, as
- * the environment says (JOURNAL_STREAM, see systemd.exec(5)), every line gets its priority, by which
- * journalctl filters and colours.  On a terminal or in a file nothing changes.
+ * the environment says (JOURNAL_STREAM, see systemd.exec(5)), every line gets its priority, by
+ * which journalctl filters and colours.  On a terminal or in a file nothing changes.
  */
 void error_detect_journal(void);
 
 /*
- * @text with `<@priority>` (LOG_* of syslog(3)) before each of its lines, where stderr is the journal,
- * otherwise as it is.  To be freed.
+ * @text with `<@priority>` (LOG_* of syslog(3)) before each of its lines, where stderr is the
+ * journal, otherwise as it is.  To be freed.
  */
 char *error_with_priority(int priority, const char *text);
 

@@ -170,7 +170,7 @@ static void test_reports_carry_program_name(void)
                               "Look here.\n");
 }
 
-/* Messages of each kind; the environment says that the journal is @inode_offset behind our inode. */
+/* Messages of each kind; the environment has the journal @inode_offset behind our own inode. */
 static void report_with_journal(ino_t inode_offset)
 {
     g_autofree char *stream = NULL;
