@@ -62,7 +62,10 @@ static Listener find_listener(const struct sockaddr_un *address)
         return LISTENER_ALIVE;
     }
     if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
-        listener = errno == ECONNREFUSED || errno == ENOENT ? LISTENER_GONE : LISTENER_ALIVE;
+        /* Nobody takes the connections to a dying one, and soon its queue is full. */
+        listener = errno == EAGAIN                            ? LISTENER_DYING
+                   : errno == ECONNREFUSED || errno == ENOENT ? LISTENER_GONE
+                                                              : LISTENER_ALIVE;
     } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
                kill(peer.pid, 0) < 0 && errno == ESRCH) {
         listener = LISTENER_DYING;
