@@ -60,10 +60,13 @@ class Programs:
     SETTLES: wait for the disk to be idle before each measurement.
     """
 
-    def __init__(self, build_dir, stock_img, folder, settles):
+    def __init__(self, build_dir, stock_img, stock_daemon, folder, settles):
         self.img = os.path.join(build_dir, 'qemu-img')
         self.io = os.path.join(build_dir, 'qemu-io')
+        self.daemon = os.path.join(build_dir, 'qemu-storage-daemon')
+        self.vhost_user_load = os.path.join(build_dir, 'tests', 'vhost-user', 'vhost-user-load')
         self.stock_img = stock_img if shutil.which(stock_img) else None
+        self.stock_daemon = stock_daemon if shutil.which(stock_daemon) else None
         self.valgrind = shutil.which('valgrind')
         self.folder = folder
         self.settles = settles
