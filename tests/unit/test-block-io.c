@@ -432,6 +432,44 @@ static void test_drain_waits(void)
     memory_disk_free(child);
 }
 
+/* ---- counting ---- */
+
+static void test_each_request_is_counted_once_by_its_outcome(void)
+{
+    BdrvChild *child = memory_disk_new(64 * KiB);
+    MemoryDisk *disk = memory_disk(child);
+    const BdrvStats *stats = &child->bs->stats;
+    const BdrvCounter *rd = &stats->counters[BDRV_STATS_READ];
+    const BdrvCounter *wr = &stats->counters[BDRV_STATS_WRITE];
+    uint8_t buf[4096] = {0};
+
+    /* In pieces, and with blocks that are read for it: still one request. */
+    child->bs->bl.request_alignment = 512;
+    child->bs->bl.max_transfer = 1024;
+    g_assert_cmpint(bdrv_pwrite(child, 1, 4000, buf, 0), ==, 0);
+    g_assert_cmpint(bdrv_pread(child, 1, 4000, buf, 0), ==, 0);
+    g_assert_cmpuint(wr->operations, ==, 1);
+    g_assert_cmpuint(wr->bytes, ==, 4000);
+    g_assert_cmpuint(rd->operations, ==, 1);
+    g_assert_cmpuint(rd->bytes, ==, 4000);
+    g_assert_cmpint(stats->wr_highest_offset, ==, 4001);
+
+    disk->fail_with = -EIO;
+    g_assert_cmpint(bdrv_pwrite(child, 32768, 512, buf, 0), ==, -EIO);
+    g_assert_cmpint(bdrv_pread(child, 0, 512, buf, 0), ==, -EIO);
+    g_assert_cmpint(bdrv_flush(child->bs), ==, -EIO);
+    disk->fail_with = -ENOSPC;
+    g_assert_cmpint(run_pwrite_zeroes(child, 0, 512, 0), ==, -ENOSPC);
+    disk->fail_with = 0;
+    g_assert_cmpuint(wr->failed, ==, 1);
+    g_assert_cmpuint(rd->failed, ==, 1);
+    g_assert_cmpuint(stats->counters[BDRV_STATS_FLUSH].failed, ==, 1);
+    g_assert_cmpuint(stats->counters[BDRV_STATS_WRITE_ZEROES].failed, ==, 1);
+    g_assert_cmpuint(wr->operations + rd->operations, ==, 2);
+    g_assert_cmpint(stats->wr_highest_offset, ==, 4001);
+    memory_disk_free(child);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -458,5 +496,7 @@ int main(int argc, char **argv)
     g_test_add_func("/io/check/an-unusable-node-refuses-all", test_unusable_node);
     g_test_add_func("/io/check/a-file-grows", test_file_grows);
     g_test_add_func("/io/drain/waits-for-requests-in-flight", test_drain_waits);
+    g_test_add_func("/io/stats/each-request-is-counted-once-by-its-outcome",
+                    test_each_request_is_counted_once_by_its_outcome);
     return g_test_run();
 }
