@@ -145,7 +145,7 @@ bool bdrv_open_backing(BlockDriverState *bs, const json_t *given, const BackingT
 {
     const char *reference = json_string_value(given);
     BackingTrail trail = {.overlay = bs, .above = above};
-    BlockDriverState *backing;
+    BlockDriverState *backing = NULL;
 
     if (given ? json_is_null(given) || (reference && !*reference)
               : !bs->backing_file || (bs->open_flags & BDRV_O_NO_BACKING)) {
@@ -156,17 +156,17 @@ bool bdrv_open_backing(BlockDriverState *bs, const json_t *given, const BackingT
         return false;
     }
     ERRP_GUARD();
-    if (!check_trail(bs, above, errp)) {
-        return false;
-    }
-    backing = reference ? bdrv_lookup_bs(reference, errp)
-                        : open_described(bs, given, &trail, errp);
-    if (backing && reference) {
-        bdrv_ref(backing);
+    if (check_trail(bs, above, errp)) {
+        backing = reference ? bdrv_lookup_bs(reference, errp)
+                            : open_described(bs, given, &trail, errp);
     }
     if (!backing) {
-        error_prepend(errp, "Could not open backing file: ");
+        /* Once is enough, however far down it was. */
+        error_prepend(errp, "%s", above ? "" : "Could not open backing file: ");
         return false;
+    }
+    if (reference) {
+        bdrv_ref(backing);
     }
     if (!attach_backing(bs, backing, errp)) {
         return false;

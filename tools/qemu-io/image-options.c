@@ -42,6 +42,6 @@ bool io_set_aio(ToolImage *image, const char *mode)
 
 bool io_refuse_snapshot(void)
 {
-    error_report("Temporary overlays (-s) need backing files, which are not supported");
+    error_report("Temporary overlays (-s) are not supported");
     return false;
 }
