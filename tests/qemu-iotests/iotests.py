@@ -20,11 +20,14 @@ A test looks like this:
         iotests.main(supported_fmts=['qcow2', 'raw'])
 """
 
+import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +127,20 @@ def qemu_io_commands(path, *commands, status=0):
 def storage_daemon(*options, status=0, stdin=None):
     """Run a storage daemon that ends by itself: it prints help, fails, or has a monitor on @stdin."""
     return run(qsd_prog, *options, status=status, stdin=stdin)
+
+
+def adopt_orphans():
+    """From here on a process whose parent has ended becomes the test's: see kill_children()."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, ctypes.c_ulong(1))
+
+
+def kill_children():
+    """Kill all processes that the test has left; a daemon in the background would go on for ever."""
+    children = Path(f'/proc/self/task/{threading.get_native_id()}/children')
+    while numbers := children.read_text().split():
+        os.kill(int(numbers[0]), signal.SIGKILL)
+        os.waitpid(int(numbers[0]), 0)
 
 
 def have_stock_tools():
