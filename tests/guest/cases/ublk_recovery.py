@@ -18,7 +18,7 @@ ROUNDS = int(os.environ.get('ZONED_KILL_ROUNDS', 4))
 # Each is repeated until it has seen enough, and must not fail.
 ZONED_LOAD = '''
     fio --name=zones --filename=/dev/ublkb0 --direct=1 --zonemode=zbd --max_open_zones=6 \\
-        --offset=16M --size=112M --io_size=6M --rw=randwrite --bs=16k --ioengine=libaio \\
+        --offset=16M --size=112M --io_size=2M --rw=randwrite --bs=16k --ioengine=libaio \\
         --iodepth=8 --zone_reset_threshold=0.4 --zone_reset_frequency=0.2 --verify=crc32c \\
         --verify_fatal=1 --do_verify=1 --output-format=terse
     blkzone reset -o 32768 -c 7 /dev/ublkb0
@@ -29,31 +29,35 @@ APPEND_LOAD = '''
         truncate -s 0 /mnt/disk/seq/$zone
         for part in 0 1 2 3 4 5 6 7; do
             dd if=/tmp/data of=/mnt/disk/seq/$zone bs=4k count=8 skip=$((part * 8)) conv=notrunc \\
-                oflag=direct,append status=none
+                oflag=direct,append$([ $part -lt 4 ] || echo ,dsync) status=none
         done
         cmp -n 256K /tmp/data /mnt/disk/seq/$zone
     done
 '''
 PLAIN_LOAD = '''
-    fio --name=plain --filename=/dev/ublkb0 --direct=1 --size=64M --io_size=8M --rw=randwrite \\
+    fio --name=plain --filename=/dev/ublkb0 --direct=1 --size=64M --io_size=2M --rw=randwrite \\
         --bsrange=4k-32k --ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 \\
         --do_verify=1 --output-format=terse
 '''
 
 
 def run(case):
-    with case.boot(sets=['ublk', 'fio', 'zonefs']) as guest:
+    with case.boot(slow_disk(case), sets=['ublk', 'fio', 'zonefs', 'ext4']) as guest:
         guest.sh('''
-            modprobe -a ublk_drv zonefs
+            modprobe -a ublk_drv zonefs ext4
+            mkfs.ext4 -q -O ^has_journal /dev/vda
+            mkdir /mnt/slow
+            mount /dev/vda /mnt/slow
             head -c 1M /dev/urandom >/tmp/data
             mkdir -p /mnt/disk
-            qemu-img create -q -f qcow2 /tmp/zoned.qcow2 128M -o zone.mode=host-managed,\\
+            qemu-img create -q -f qcow2 /mnt/slow/zoned.qcow2 128M -o zone.mode=host-managed,\\
 zone.size=16M,zone.capacity=12M,zone.conventional_zones=1,zone.max_open_zones=7
-            qemu-img create -q -f qcow2 /tmp/plain.qcow2 64M
+            qemu-img create -q -f qcow2 /mnt/slow/plain.qcow2 64M
         ''')
         options = {'type': 'ublk', 'dev-id': 0, 'num-queues': 2, 'recover': True}
-        zoned = InnerDaemon(guest, '/tmp/zoned.qcow2', {**options, 'logical-block-size': 4096},
+        zoned = InnerDaemon(guest, '/mnt/slow/zoned.qcow2', {**options, 'logical-block-size': 4096},
                             arguments=['--trace', 'ublk_log_*'])
+        zoned.node['file']['cache'] = {'direct': True}
         zoned.start()
         with case.promise(f'fio on zones goes on and verifies, {ROUNDS} deaths'):
             under_load(case, guest, zoned, ZONED_LOAD)
@@ -70,15 +74,25 @@ zone.size=16M,zone.capacity=12M,zone.conventional_zones=1,zone.max_open_zones=7
             zoned.stop()
             guest.sh('''
                 [ ! -e /dev/ublkb0 ] && [ ! -e /run/ublkb0.recovery-log ]
-                qemu-img check -q -r leaks /tmp/zoned.qcow2 >/dev/null
+                qemu-img check -q -r leaks /mnt/slow/zoned.qcow2 >/dev/null
             ''')
         other_disks(case, guest, options)
-        plain = InnerDaemon(guest, '/tmp/plain.qcow2', options)
+        plain = InnerDaemon(guest, '/mnt/slow/plain.qcow2', options)
+        plain.node['file']['cache'] = {'direct': True}
         with case.promise(f'fio on a disk without zones goes on and verifies, {ROUNDS} deaths'):
             plain.start()
             under_load(case, guest, plain, PLAIN_LOAD)
             plain.stop()
-            guest.sh('qemu-img check -q -r leaks /tmp/plain.qcow2 >/dev/null')
+            guest.sh('qemu-img check -q -r leaks /mnt/slow/plain.qcow2 >/dev/null')
+
+
+def slow_disk(case):
+    """A disk for images that takes its time, so that a daemon dies with requests in flight."""
+    path = case.folder / 'slow.raw'
+    path.touch()
+    os.truncate(path, 1 << 30)
+    return ['-drive', f'if=none,id=slow,format=raw,file={path},throttling.iops-total=400',
+            '-device', 'virtio-blk-pci,drive=slow']
 
 
 def under_load(case, guest, daemon, load):
@@ -106,7 +120,7 @@ def summary(log):
 
 def other_disks(case, guest, options):
     with case.promise('a device that waits is given to its own disk only'):
-        daemon = InnerDaemon(guest, '/tmp/zoned.qcow2', options)
+        daemon = InnerDaemon(guest, '/mnt/slow/zoned.qcow2', options)
         daemon.start()
         daemon.kill()
         guest.sh('''
@@ -121,7 +135,7 @@ def other_disks(case, guest, options):
         guest.sh('''
             fails_with 'Cannot open the recovery log' qemu-storage-daemon \\
                 --blockdev \\
-                driver=qcow2,node-name=n,file.driver=file,file.filename=/tmp/zoned.qcow2 \\
+                driver=qcow2,node-name=n,file.driver=file,file.filename=/mnt/slow/zoned.qcow2 \\
                 --export type=ublk,id=e,node-name=n,writable=on,dev-id=0,recover=on
             mv /run/kept /run/ublkb0.recovery-log
         ''')

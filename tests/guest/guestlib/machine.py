@@ -19,8 +19,8 @@ PROGRAMS = 'qemu-storage-daemon', 'qemu-img', 'qemu-io'
 KERNEL_BUGS = re.compile(rb'.*(?:Kernel panic|BUG: |WARNING: |Oops: |general protection fault'
                          rb'|blocked for more than|KASAN|UBSAN|stack segment|Call Trace:).*')
 # Seconds; the emulated machine is slow, and the real one may be busy with something else.
-BOOT_PATIENCE = 180
-PATIENCE = 300
+BOOT_PATIENCE = 400
+PATIENCE = 600
 # What a busy machine would make the kernel complain about is turned off.
 KERNEL_ARGUMENTS = ('console=ttyS0 loglevel=5 panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1 '
                     'nokaslr mitigations=off tsc=reliable random.trust_cpu=on')
