@@ -130,13 +130,34 @@ static void test_used_and_foreign_nodes_are_not_deleted(void)
     end_of_program();
 }
 
-static void test_the_end_closes_users_before_what_they_use(void)
+/* As if a format had written to its file when it was closed, and that fails to become durable. */
+static bool has_closing_written;
+
+static void closing_writes(BlockDriverState *bs)
 {
+    bs->file->bs->write_gen++;
+    has_closing_written = true;
+}
+
+static int coroutine_fn flush_after_closing_fails(BlockDriverState *bs)
+{
+    return has_closing_written ? -EIO : 0;
+}
+
+static void test_the_end_tells_what_closing_could_not_save(void)
+{
+    BlockDriver *raw = bdrv_find_format("raw"), *null = bdrv_find_format("null-co");
+    const BlockDriver old_raw = *raw, old_null = *null;
+
     add_node("{\"driver\": \"null-co\", \"node-name\": \"bottom\"}");
-    add_node("{\"driver\": \"raw\", \"node-name\": \"middle\", \"file\": \"bottom\"}");
-    add_node("{\"driver\": \"raw\", \"node-name\": \"top\", \"file\": \"middle\"}");
-    add_node("{\"driver\": \"null-co\", \"node-name\": \"other\"}");
-    end_of_program();
+    add_node("{\"driver\": \"raw\", \"node-name\": \"top\", \"file\": \"bottom\"}");
+    raw->bdrv_close = closing_writes;
+    null->bdrv_co_flush = flush_after_closing_fails;
+    /* Users go first; otherwise nobody would look when their file is flushed for the last time. */
+    g_assert_cmpint(bdrv_close_all_monitor_nodes(), ==, -EIO);
+    g_assert_null(bdrv_next_node(NULL));
+    *raw = old_raw;
+    *null = old_null;
 }
 
 /* ---- reopening ---- */
@@ -197,6 +218,35 @@ static void test_nodes_that_depend_on_each_other_change_in_one_step(void)
     g_unlink("a.img");
 }
 
+static GString *prepared;
+
+static int note_prepared(BlockDriverState *bs, const BlockdevOptions *options, int flags,
+                         Error **errp)
+{
+    g_string_append_printf(prepared, "%s ", bs->node_name);
+    return 0;
+}
+
+static void test_children_are_prepared_before_their_parents(void)
+{
+    BlockDriver *raw = bdrv_find_format("raw"), *null = bdrv_find_format("null-co");
+    const BlockDriver old_raw = *raw, old_null = *null;
+
+    prepared = g_string_new(NULL);
+    add_node("{\"driver\": \"null-co\", \"node-name\": \"f\"}");
+    add_node("{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\"}");
+    raw->bdrv_reopen_prepare = null->bdrv_reopen_prepare = note_prepared;
+    reopen_json("[{\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\"},"
+                " {\"driver\": \"null-co\", \"node-name\": \"f\"}]", &error_abort);
+    reopen_json("[{\"driver\": \"null-co\", \"node-name\": \"f\"},"
+                " {\"driver\": \"raw\", \"node-name\": \"n\", \"file\": \"f\"}]", &error_abort);
+    g_assert_cmpstr(prepared->str, ==, "f n f n ");
+    *raw = old_raw;
+    *null = old_null;
+    g_string_free(prepared, true);
+    end_of_program();
+}
+
 static void test_a_refused_reopening_changes_no_node(void)
 {
     BlockBackend *writer;
@@ -207,6 +257,10 @@ static void test_a_refused_reopening_changes_no_node(void)
     assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"b\", \"read-only\": true},"
                         " {\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536,"
                         "  \"read-only\": true}]", "Block node is read-only");
+    assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"a\", \"size\": 65536,"
+                        "  \"read-only\": true},"
+                        " {\"driver\": \"null-co\", \"node-name\": \"b\", \"read-only\": true}]",
+                        "Block node is read-only");
     g_assert_false(bdrv_find_node("a")->read_only || bdrv_find_node("b")->read_only);
     blk_unref(writer);
     end_of_program();
@@ -701,12 +755,14 @@ static const struct {
     {"nodes/refused-nodes-leave-nothing", test_refused_nodes_leave_nothing},
     {"nodes/names-are-unique", test_names_are_unique},
     {"nodes/used-and-foreign-nodes-are-not-deleted", test_used_and_foreign_nodes_are_not_deleted},
-    {"nodes/the-end-closes-users-before-what-they-use",
-     test_the_end_closes_users_before_what_they_use},
+    {"nodes/the-end-tells-what-closing-could-not-save",
+     test_the_end_tells_what_closing_could_not_save},
     {"reopen/options-not-given-return-to-their-defaults",
      test_options_not_given_return_to_their_defaults},
     {"reopen/nodes-that-depend-on-each-other-change-in-one-step",
      test_nodes_that_depend_on_each_other_change_in_one_step},
+    {"reopen/children-are-prepared-before-their-parents",
+     test_children_are_prepared_before_their_parents},
     {"reopen/refused-changes-no-node", test_a_refused_reopening_changes_no_node},
     {"reopen/bad-ones-are-refused", test_bad_reopenings_are_refused},
     {"query/nodes-are-listed-as-they-are", test_nodes_are_listed_as_they_are},
