@@ -12,7 +12,6 @@
 #include "hostile.h"
 
 #define DESC_BYTES 16
-#define INFLIGHT_BYTES (16 + 16 * QUEUE_SIZE)
 
 static uint8_t *descriptor(FrontEndQueue *queue, unsigned int i)
 {
@@ -82,7 +81,7 @@ static void break_indexes(Hostile *h, FrontEndQueue *queue)
         stw_le_p(avail + 2, hostile_number(h, queue->ring.avail_idx));
         break;
     case 1: /* what is */
-        stw_le_p(avail + 4 + 2 * hostile_below(h, QUEUE_SIZE), hostile_number(h, QUEUE_SIZE));
+        stw_le_p(avail + 4 + 2 * hostile_below(h, 3), hostile_number(h, QUEUE_SIZE));
         break;
     case 2: /* the same twice */
         stw_le_p(avail + 4 + 2, lduw_le_p(avail + 4));
@@ -194,30 +193,51 @@ static void flip_while_running(Hostile *h, FrontEndQueue *queue)
 
 /* ---- the log of requests in flight ---- */
 
-static void break_log(Hostile *h)
+static void break_entry(Hostile *h, uint8_t *entry)
+{
+    entry[0] = hostile_below(h, 3);
+    stw_le_p(entry + 6, hostile_below(h, 2) ? hostile_below(h, 4) : hostile_number(h, QUEUE_SIZE));
+    stq_le_p(entry + 8, hostile_number(h, 0));
+}
+
+/* The note of a request: behind the entries. */
+static void break_note(Hostile *h, uint8_t *note)
+{
+    stl_le_p(note, hostile_below(h, 4));
+    for (unsigned int i = 1; i < 4; i++) {
+        stl_le_p(note + 4 * i, hostile_below(h, 2) ? hostile_below(h, NR_ZONES)
+                                                   : hostile_number(h, 8));
+    }
+}
+
+static void break_log(Hostile *h, FrontEndQueue *queue)
 {
     FrontEnd *fe = h->fe;
-    uint8_t *log;
+    size_t bytes;
+    uint8_t *mapping, *log;
 
     if (fe->inflight_fd < 0) {
         return;
     }
-    log = mmap(NULL, fe->inflight.mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fe->inflight_fd,
-               0);
-    g_assert(log != MAP_FAILED);
+    bytes = fe->inflight.mmap_bytes;
+    mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fe->inflight_fd, 0);
+    g_assert(mapping != MAP_FAILED);
+    log = mapping + queue->index * (bytes / QUEUES);
     stw_le_p(log + 8, hostile_below(h, 8) ? 1 : hostile_number(h, 1));
     stw_le_p(log + 10, hostile_below(h, 8) ? QUEUE_SIZE : hostile_number(h, QUEUE_SIZE));
-    stw_le_p(log + 12, hostile_number(h, 1));
-    stw_le_p(log + 14, hostile_below(h, 2) ? hostile_below(h, 4) : hostile_number(h, 0));
-    for (unsigned int i = 0; i < 4; i++) {
-        uint8_t *entry = log + 16 + 16 * hostile_below(h, hostile_below(h, 4) ? 4 : QUEUE_SIZE);
+    stw_le_p(log + 12, hostile_below(h, 2) ? hostile_below(h, 4) : hostile_number(h, QUEUE_SIZE));
+    stw_le_p(log + 14, queue->ring.used_seen - hostile_below(h, 2 + hostile_below(h, 70)));
+    for (unsigned int i = 0; i < 6; i++) {
+        unsigned int head = hostile_below(h, hostile_below(h, 4) ? 4 : QUEUE_SIZE);
 
-        entry[0] = hostile_below(h, 3);
-        entry[1] = hostile_below(h, 3);
-        stw_le_p(entry + 6, hostile_number(h, 0));
-        stq_le_p(entry + 8, hostile_number(h, 0));
+        break_entry(h, log + 16 + 16 * head);
+        break_note(h, log + 16 + 16 * (QUEUE_SIZE + head));
     }
-    munmap(log, fe->inflight.mmap_bytes);
+    munmap(mapping, bytes);
+    if (hostile_below(h, 2)) {
+        front_end_tell(fe, VHOST_USER_SET_INFLIGHT_FD, &fe->inflight, sizeof(fe->inflight),
+                       fe->inflight_fd);
+    }
 }
 
 /* ---- cases ---- */
@@ -241,7 +261,7 @@ void hostile_ring_case(Hostile *h)
     uint64_t one = 1;
     FrontEndQueue *queue;
 
-    if (how == 0 || hostile_below(h, 64) == 0) {
+    if (how < 2 || hostile_below(h, 64) == 0) {
         front_end_disconnect(h->fe);
     }
     if (!hostile_connect(h)) {
@@ -254,9 +274,9 @@ void hostile_ring_case(Hostile *h)
             driver_offer(&queue->ring, is_indirect(queue) ? i : 3 * i);
         }
     }
-    if (how == 0) {
-        break_log(h);
-    } else if (how > 2) {
+    if (how < 2) {
+        break_log(h, queue);
+    } else if (how > 3) {
         break_something(h, queue);
         if (hostile_below(h, 8) == 0) {
             break_something(h, queue);
@@ -267,9 +287,9 @@ void hostile_ring_case(Hostile *h)
         front_end_disconnect(h->fe);
         return;
     }
-    if (how == 1) {
+    if (how == 2) {
         flip_while_running(h, queue);
-    } else if (how == 2) {
+    } else if (how == 3) {
         break_something(h, queue);
         g_assert(write(queue->kick, &one, sizeof(one)) == sizeof(one));
     }

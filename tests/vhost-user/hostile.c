@@ -384,6 +384,14 @@ static void finish(Run *run)
     }
 }
 
+static void free_disk(Hostile *h)
+{
+    front_end_free(h->fe);
+    g_rand_free(h->rand);
+    g_string_free(h->failure, true);
+    g_free(h->path);
+}
+
 static void tear_down(Run *run)
 {
     daemon_end(&run->daemon, SIGKILL);
@@ -394,6 +402,11 @@ static void tear_down(Run *run)
 
         run_program(arguments, "/dev/null");
     }
+    for (unsigned int i = 0; i < NR_DISKS; i++) {
+        free_disk(&run->disks[i]);
+    }
+    g_free(run->log);
+    g_free(run->dir);
 }
 
 int main(int argc, char **argv)
@@ -401,6 +414,7 @@ int main(int argc, char **argv)
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
     Run run = {0};
+    bool is_ok;
     gint64 number;
 
     g_option_context_add_main_entries(context, entries, NULL);
@@ -432,6 +446,10 @@ int main(int argc, char **argv)
         printf("%sok 11 the daemon ends well, images are intact%s%s\n", run.failed ? "not " : "",
                run.failed ? " # " : "", run.failed ? run.failed : "");
     }
+    is_ok = !run.failed;
     tear_down(&run);
-    return run.failed != NULL;
+    g_free(opt_daemon);
+    g_free(opt_qemu_img);
+    g_free(opt_dir);
+    return is_ok ? 0 : 1;
 }

@@ -29,7 +29,7 @@
 #define DATA_BYTES (16 * KiB)
 
 typedef struct Hostile {
-    const char *path; /* of the socket */
+    char *path; /* of the socket */
     bool is_zoned;
     GRand *rand;
     FrontEnd *fe;     /* connected, or not */

@@ -363,6 +363,29 @@ static void finish(Test *t)
     daemon_end(&t->daemon, SIGTERM);
 }
 
+static void tear_down(Test *t)
+{
+    daemon_end(&t->daemon, SIGKILL);
+    if (t->failure) {
+        printf("# what the daemon said is in %s\n", t->log);
+    } else if (!opt_dir) {
+        const char *arguments[] = {"/bin/rm", "-rf", t->dir, NULL};
+
+        run_program(arguments, "/dev/null");
+    }
+    front_end_free(t->fe);
+    g_rand_free(t->rand);
+    g_free(t->dir);
+    g_free(t->log);
+    g_free(t->image);
+    g_free(t->socket);
+    g_free(t->failure);
+    g_free(t);
+    g_free(opt_daemon);
+    g_free(opt_qemu_img);
+    g_free(opt_dir);
+}
+
 static void report(Test *t, int point, const char *name)
 {
     printf("%sok %d %s%s%s\n", t->failure ? "not " : "", point, name, t->failure ? ": " : "",
@@ -374,7 +397,8 @@ int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
-    Test *t = g_new0(Test, 1);
+    Test *t;
+    bool is_ok;
     int round;
 
     g_option_context_add_main_entries(context, entries, NULL);
@@ -382,6 +406,7 @@ int main(int argc, char **argv)
         g_printerr("kill: %s\n", error ? error->message : "--daemon and --qemu-img are needed");
         return 2;
     }
+    t = g_new0(Test, 1);
     opt_seed = opt_seed < 0 ? g_random_int() : opt_seed;
     printf("# seed %" PRId64 "\n1..%d\n", opt_seed, opt_rounds + 1);
     set_up(t);
@@ -395,13 +420,7 @@ int main(int argc, char **argv)
     }
     printf("# %" PRIu64 " requests, %" PRIu64 " in flight when the daemon was killed\n",
            t->nr_answered, t->nr_resubmitted);
-    daemon_end(&t->daemon, SIGKILL);
-    if (t->failure) {
-        printf("# what the daemon said is in %s\n", t->log);
-    } else if (!opt_dir) {
-        const char *arguments[] = {"/bin/rm", "-rf", t->dir, NULL};
-
-        run_program(arguments, "/dev/null");
-    }
-    return t->failure != NULL;
+    is_ok = !t->failure;
+    tear_down(t);
+    return is_ok ? 0 : 1;
 }

@@ -114,5 +114,6 @@ int main(int argc, char **argv)
            (g_get_monotonic_time() - begin) / 1e6, load.queue->nr_kicks, load.queue->nr_calls);
     front_end_free(fe);
     g_rand_free(load.rand);
+    g_free(opt_socket);
     return is_ok ? 0 : 1;
 }
