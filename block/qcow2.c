@@ -288,6 +288,9 @@ static void qcow2_detach_aio_context(BlockDriverState *bs)
 
 static void qcow2_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
 {
+    const BDRVQcow2State *s = bs->opaque;
+
+    assert(!s->cache_clean_timer && !(s->zoned && s->zoned->background));
     start_cache_clean_timer(bs);
 }
 
