@@ -112,7 +112,8 @@ static void query_zones(void *opaque)
         return;
     }
     if (query->offset >= bs->total_bytes) {
-        error_setg(&query->err, "Offset %" PRId64 " is past the end of node '%s' (%" PRId64 " bytes)",
+        error_setg(&query->err,
+                   "Offset %" PRId64 " is past the end of node '%s' (%" PRId64 " bytes)",
                    query->offset, bs->node_name, bs->total_bytes);
         return;
     }

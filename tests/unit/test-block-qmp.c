@@ -286,7 +286,8 @@ static void test_bad_reopenings_are_refused(void)
                         "Cannot change the option 'file'");
     assert_reopen_fails("[{\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"a\"},"
                         " {\"driver\": \"raw\", \"node-name\": \"r\", \"file\": \"a\"}]",
-                        "Node 'r' is to be reopened twice, by itself or with the node that opened it");
+                        "Node 'r' is to be reopened twice, by itself or with the node that opened "
+                        "it");
     assert_reopen_fails("[{\"driver\": \"null-co\", \"node-name\": \"in\"},"
                         " {\"driver\": \"raw\", \"node-name\": \"s\", \"file\": \"in\"}]",
                         "Node 'in' is to be reopened twice, by itself or with the node that opened "
