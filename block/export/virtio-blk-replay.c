@@ -147,10 +147,14 @@ int coroutine_fn virtio_blk_write_once(VirtIOBlkRequest *req, int64_t *offset, b
     if (is_append || *offset == zone.wp) {
         note_write(req, &zone);
     }
-    if (is_append) {
-        return blk_co_zone_append(handler->blk, offset, &req->out, 0);
+    ret = is_append ? blk_co_zone_append(handler->blk, offset, &req->out, 0)
+                    : blk_co_pwritev(handler->blk, *offset, req->out.size, &req->out, 0);
+    if (ret < 0) {
+        /* The next write begins where this one would have: it must not be taken for this one. */
+        virtqueue_set_note(virtio_blk_request_vq(req), &req->elem,
+                           &(VirtQueueNote){.state = NOTE_NONE});
     }
-    return blk_co_pwritev(handler->blk, *offset, req->out.size, &req->out, 0);
+    return ret;
 }
 
 int coroutine_fn virtio_blk_mgmt_between_writes(VirtIOBlkRequest *req, BlockZoneOp op,

@@ -68,7 +68,7 @@ typedef struct VirtQueueStart {
     void *inflight;          /* virtqueue_inflight_bytes() of memory, zeroed when new; or NULL */
 } VirtQueueStart;
 
-/* A device's own words about a request; @state is not 0. */
+/* A device's own words about a request; a @state of 0: none. */
 typedef struct VirtQueueNote {
     uint32_t state;
     uint32_t words[3];

@@ -737,6 +737,23 @@ static void test_second_death(void)
     g_aligned_free(log);
 }
 
+static void test_refused_leaves_no_note(void)
+{
+    uint64_t where = 0;
+    Fixture f;
+    InflightLog *log = set_up_logged(&f);
+
+    for (unsigned int zone = 2; zone < 5; zone++) {
+        g_assert_cmpuint(append(&f, zone * ZONE_SECTORS, 4096, &where), ==, VIRTIO_BLK_S_OK);
+    }
+    g_assert_cmpuint(inflight_note(log, 64, 0).state, !=, 0);
+    g_assert_cmpuint(append(&f, 5 * ZONE_SECTORS, 4096, &where), ==,
+                     VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE);
+    g_assert_cmpuint(inflight_note(log, 64, 0).state, ==, 0);
+    tear_down(&f);
+    g_aligned_free(log);
+}
+
 int main(int argc, char **argv)
 {
     int ret;
@@ -766,6 +783,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/replay/write-is-applied-once", test_write_once);
     g_test_add_func("/virtio-blk/replay/what-was-not-done-is-done", test_not_done_is_done);
     g_test_add_func("/virtio-blk/replay/second-death-changes-nothing", test_second_death);
+    g_test_add_func("/virtio-blk/replay/refused-write-leaves-no-note",
+                    test_refused_leaves_no_note);
     ret = g_test_run();
     qcow2_fixture_done();
     return ret;
