@@ -67,7 +67,7 @@ static const char *name_of_flag(uint64_t flag)
     }
 }
 
-/* @where cannot do what @missing says. */
+/* @missing: flags, not 0; the lowest is named. */
 static void report_missing(uint64_t missing, Error **errp)
 {
     error_setg(errp, "The ublk driver of this kernel does not support %s",
@@ -207,6 +207,23 @@ static bool coroutine_fn remove_remains(UblkDevice *device,
     return true;
 }
 
+/* The driver leaves out what it does not know, and has limits of its own. */
+static bool check_added(const UblkDevice *device, uint64_t wanted, Error **errp)
+{
+    uint64_t missing = wanted & ~device->info.flags;
+
+    if (missing) {
+        report_missing(missing, errp);
+        return false;
+    }
+    if (device->info.max_io_buf_bytes < device->disk.max_io_bytes) {
+        error_setg(errp, "The ublk driver allows requests of %u bytes, %u are needed",
+                   device->info.max_io_buf_bytes, device->disk.max_io_bytes);
+        return false;
+    }
+    return true;
+}
+
 static bool coroutine_fn add_device(UblkDevice *device, const UblkOptions *options, Error **errp)
 {
     uint64_t wanted = wanted_flags(device, options);
@@ -227,13 +244,7 @@ static bool coroutine_fn add_device(UblkDevice *device, const UblkOptions *optio
         return false;
     }
     device->info = info;
-    if ((wanted & ~info.flags) || info.max_io_buf_bytes < device->disk.max_io_bytes) {
-        if (wanted & ~info.flags) {
-            report_missing(wanted & ~info.flags, errp);
-        } else {
-            error_setg(errp, "The ublk driver allows requests of %u bytes, %u are needed",
-                       info.max_io_buf_bytes, device->disk.max_io_bytes);
-        }
+    if (!check_added(device, wanted, errp)) {
         command(device, UBLK_U_CMD_DEL_DEV, 0, COMMAND_TIMEOUT);
         return false;
     }
