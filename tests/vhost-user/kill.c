@@ -327,8 +327,10 @@ static void kill_and_restart(Test *t)
     front_end_disconnect(t->fe);
     reap_all(t);
     t->nr_resubmitted += nr_in_flight(t);
-    if (!start_daemon(t) || !front_end_connect(t->fe)) {
-        fail(t, "the daemon does not come back");
+    if (!start_daemon(t)) {
+        fail(t, "the next daemon does not start (status 0x%x)", t->daemon.status);
+    } else if (!front_end_connect(t->fe)) {
+        fail(t, "the next daemon does not agree");
     }
 }
 
