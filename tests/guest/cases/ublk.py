@@ -132,6 +132,8 @@ zone.conventional_zones=16
                 cp -a /tmp/tree/* /mnt/disk/
                 umount /mnt/disk
             ''')
+            appends = daemon.stats()['stats']['zone_append_operations']
+            case.equal(appends > 0, name == 'btrfs', 'zone appends were used')
             daemon.stop()
             daemon.start()
             guest.sh(f'''
@@ -141,7 +143,7 @@ zone.conventional_zones=16
                 {check} >/tmp/fsck.log 2>&1 || {{ tail -20 /tmp/fsck.log >&2; exit 1; }}
             ''')
             daemon.stop()
-    with case.promise('files of zonefs grow by appends'):
+    with case.promise('files of zonefs grow'):
         daemon.start()
         guest.sh('''
             blkzone reset /dev/ublkb1
@@ -154,7 +156,5 @@ zone.conventional_zones=16
             done
             umount /mnt/disk
         ''')
-        appends = daemon.stats()['stats']['zone_append_operations']
-        case.true(appends > 10, f'appends were counted, found {appends}')
         daemon.stop()
         guest.sh('qemu-img check -q /tmp/fs.qcow2')

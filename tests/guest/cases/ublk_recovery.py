@@ -12,6 +12,7 @@ import re
 import time
 
 from guestlib.inner import InnerDaemon
+from guestlib.zones import from_json
 
 ROUNDS = int(os.environ.get('ZONED_KILL_ROUNDS', 4))
 
@@ -23,16 +24,12 @@ ZONED_LOAD = '''
         --verify_fatal=1 --do_verify=1 --output-format=terse
     blkzone reset -o 32768 -c 7 /dev/ublkb0
 '''
-# An append that is carried out twice shows: zonefs compares where it went with where it should go.
+# btrfs appends its data.
 APPEND_LOAD = '''
-    for zone in 0 1 2 3; do
-        truncate -s 0 /mnt/disk/seq/$zone
-        for part in 0 1 2 3 4 5 6 7; do
-            dd if=/tmp/data of=/mnt/disk/seq/$zone bs=4k count=8 skip=$((part * 8)) conv=notrunc \\
-                oflag=direct,append$([ $part -lt 4 ] || echo ,dsync) status=none
-        done
-        cmp -n 256K /tmp/data /mnt/disk/seq/$zone
-    done
+    echo >>/run/files
+    fio --name=append --filename="/mnt/disk/file$(wc -l </run/files)" --direct=1 --rw=write \\
+        --bs=16k --size=1M --ioengine=libaio --iodepth=8 --end_fsync=1 --verify=crc32c \\
+        --verify_fatal=1 --do_verify=1 --output-format=terse
 '''
 PLAIN_LOAD = '''
     fio --name=plain --filename=/dev/ublkb0 --direct=1 --size=64M --io_size=2M --rw=randwrite \\
@@ -42,43 +39,33 @@ PLAIN_LOAD = '''
 
 
 def run(case):
-    with case.boot(slow_disk(case), sets=['ublk', 'fio', 'zonefs', 'ext4']) as guest:
+    with case.boot(slow_disk(case), sets=['ublk', 'fio', 'btrfs', 'ext4']) as guest:
         guest.sh('''
-            modprobe -a ublk_drv zonefs ext4
+            modprobe -a ublk_drv btrfs ext4
             mkfs.ext4 -q -O ^has_journal /dev/vda
             mkdir /mnt/slow
             mount /dev/vda /mnt/slow
-            head -c 1M /dev/urandom >/tmp/data
             mkdir -p /mnt/disk
             qemu-img create -q -f qcow2 /mnt/slow/zoned.qcow2 128M -o zone.mode=host-managed,\\
 zone.size=16M,zone.capacity=12M,zone.conventional_zones=1,zone.max_open_zones=7
+            qemu-img create -q -f qcow2 /mnt/slow/append.qcow2 2G -o zone.mode=host-managed,\\
+zone.size=64M
             qemu-img create -q -f qcow2 /mnt/slow/plain.qcow2 64M
         ''')
         options = {'type': 'ublk', 'dev-id': 0, 'num-queues': 2, 'recover': True}
-        zoned = InnerDaemon(guest, '/mnt/slow/zoned.qcow2', {**options, 'logical-block-size': 4096},
-                            arguments=['--trace', 'ublk_log_*'])
-        zoned.node['file']['cache'] = {'direct': True}
+        zoned = slow_daemon(guest, 'zoned', {**options, 'logical-block-size': 4096})
         zoned.start()
         with case.promise(f'fio on zones goes on and verifies, {ROUNDS} deaths'):
             under_load(case, guest, zoned, ZONED_LOAD)
-        with case.promise(f'appends of zonefs are carried out once, {ROUNDS} deaths'):
-            guest.sh('''
-                blkzone reset /dev/ublkb0
-                mkzonefs -f /dev/ublkb0 >/dev/null
-                mount -t zonefs -o errors=remount-ro /dev/ublkb0 /mnt/disk
-            ''')
-            under_load(case, guest, zoned, APPEND_LOAD)
-            guest.sh('umount /mnt/disk')
         with case.promise('nothing is left after an end in order'):
-            case.note(summary(zoned.log()))
             zoned.stop()
             guest.sh('''
                 [ ! -e /dev/ublkb0 ] && [ ! -e /run/ublkb0.recovery-log ]
                 qemu-img check -q -r leaks /mnt/slow/zoned.qcow2 >/dev/null
             ''')
+        appends(case, guest, options)
         other_disks(case, guest, options)
-        plain = InnerDaemon(guest, '/mnt/slow/plain.qcow2', options)
-        plain.node['file']['cache'] = {'direct': True}
+        plain = slow_daemon(guest, 'plain', options)
         with case.promise(f'fio on a disk without zones goes on and verifies, {ROUNDS} deaths'):
             plain.start()
             under_load(case, guest, plain, PLAIN_LOAD)
@@ -93,6 +80,37 @@ def slow_disk(case):
     os.truncate(path, 1 << 30)
     return ['-drive', f'if=none,id=slow,format=raw,file={path},throttling.iops-total=400',
             '-device', 'virtio-blk-pci,drive=slow']
+
+
+def slow_daemon(guest, name, options):
+    daemon = InnerDaemon(guest, f'/mnt/slow/{name}.qcow2', options,
+                         arguments=['--trace', 'ublk_log_*'])
+    daemon.node['file']['cache'] = {'direct': True}
+    return daemon
+
+
+def appends(case, guest, options):
+    def sectors_lost():
+        """How many sectors fewer the zones have got than the kernel has seen written."""
+        written = int(guest.sh('cat /sys/block/ublkb0/stat').split()[6])
+        zones = [zone for zone in from_json(daemon.zones()) if zone.condition != 'empty']
+        return written - sum((zone.wp or zone.start + zone.capacity) - zone.start
+                             for zone in zones) // 512
+
+    daemon = slow_daemon(guest, 'append', {**options, 'logical-block-size': 4096})
+    daemon.start()
+    with case.promise(f'files of btrfs are what fio has written, {ROUNDS} deaths'):
+        guest.sh('mkfs.btrfs -f -O zoned -d single -m single /dev/ublkb0 >/tmp/mkfs.log 2>&1')
+        # What mkfs has reset again.
+        lost = sectors_lost()
+        guest.sh('mount -t btrfs /dev/ublkb0 /mnt/disk')
+        under_load(case, guest, daemon, APPEND_LOAD)
+        guest.sh('umount /mnt/disk')
+    with case.promise('no append was carried out twice, and none left out'):
+        case.equal(sectors_lost(), lost, 'sectors that are not in zones')
+        case.note(summary(daemon.log()))
+        daemon.stop()
+        guest.sh('qemu-img check -q -r leaks /mnt/slow/append.qcow2 >/dev/null')
 
 
 def under_load(case, guest, daemon, load):
