@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .machine import Machine
+from .machine import Machine, vhost_user_disk
 
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent / 'qemu-iotests'))
 
@@ -80,8 +80,7 @@ class Daemon:
 
     def zoned_device(self):
         """Return QEMU's arguments for a device that passes every feature on to the guest."""
-        return self._device('vhost-user-test-device-pci', f'virtio-id=2,config_size=96,vq_size=128,'
-                                                          f'num_vqs={self.num_queues}')
+        return self._device(zoned=True)
 
     def plain_device(self, reconnects=False):
         """
@@ -89,13 +88,10 @@ class Daemon:
 
         @reconnects: QEMU connects again after the daemon has gone.
         """
-        return self._device('vhost-user-blk-pci', f'num-queues={self.num_queues}',
-                            ',reconnect-ms=100' if reconnects else '')
+        return self._device(zoned=False, reconnects=reconnects)
 
-    def _device(self, driver, properties, chardev=''):
-        name = Path(self._folder).name
-        return ['-chardev', f'socket,id={name},path={self.socket}{chardev}',
-                '-device', f'{driver},chardev={name},{properties}']
+    def _device(self, **how):
+        return vhost_user_disk(Path(self._folder).name, self.socket, self.num_queues, **how)
 
     def zones(self):
         """Return the zones, from query-block-zones."""

@@ -42,8 +42,10 @@ class Result:
 def build_archive(build_dir, path):
     """Write the archive of the agent and of what was built in @build_dir."""
     archive = Archive()
-    archive.add_program('init', (AGENT / 'init').read_bytes())
-    archive.add('functions', (AGENT / 'functions').read_bytes())
+    for name in 'init', 'shell':
+        archive.add_program(name, (AGENT / name).read_bytes())
+    for name in 'functions', 'system':
+        archive.add(name, (AGENT / name).read_bytes())
     for name in PROGRAMS:
         program = build_dir / name
         if not program.exists():
@@ -58,6 +60,34 @@ def build_archive(build_dir, path):
             f'#!/bin/sh\nexec /opt/build/lib/{loader} --argv0 "$0" --library-path /opt/build/lib '
             f'/opt/build/libexec/{name} "$@"\n').encode())
     archive.write(path)
+
+
+def emulator(cache, *arguments):
+    """Return the command that runs the cache's QEMU."""
+    share = cache.root / 'usr/share'
+    return run_unpacked(cache.root, 'usr/bin/qemu-system-x86_64', '-L', share / 'qemu',
+                        '-L', share / 'seabios', *arguments)
+
+
+def machine_arguments(options):
+    """Return QEMU's arguments for a machine whose memory a vhost-user back-end can share."""
+    accel = f'{options.accel},thread=multi' if options.accel == 'tcg' else options.accel
+    return ['-accel', accel, '-machine', 'q35,memory-backend=ram',
+            '-object', f'memory-backend-memfd,id=ram,size={options.memory}M,share=on',
+            '-m', f'{options.memory}M', '-smp', str(options.cpus)]
+
+
+def vhost_user_disk(name, path, num_queues, zoned=True, reconnects=False):
+    """
+    Return QEMU's arguments for the disk called @name behind the socket @path.
+
+    @zoned: a device that passes every feature on to the guest; QEMU's own one for disks does not
+    know zones, but can connect again after the back-end has gone (@reconnects).
+    """
+    device = (f'vhost-user-test-device-pci,virtio-id=2,config_size=96,vq_size=128,'
+              f'num_vqs={num_queues}' if zoned else f'vhost-user-blk-pci,num-queues={num_queues}')
+    return ['-chardev', f'socket,id={name},path={path}{",reconnect-ms=100" if reconnects else ""}',
+            '-device', f'{device},chardev={name}']
 
 
 class Machine:
@@ -103,14 +133,9 @@ class Machine:
             initrd.unlink()
 
     def _command(self, cache, options, initrd, agent, devices):
-        accel = f'{options.accel},thread=multi' if options.accel == 'tcg' else options.accel
-        share = cache.root / 'usr/share'
-        return run_unpacked(
-            cache.root, 'usr/bin/qemu-system-x86_64', '-L', share / 'qemu', '-L', share / 'seabios',
-            '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-            '-accel', accel, '-machine', 'q35,memory-backend=ram',
-            '-object', f'memory-backend-memfd,id=ram,size={options.memory}M,share=on',
-            '-m', f'{options.memory}M', '-smp', options.cpus,
+        return emulator(
+            cache, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
+            *machine_arguments(options),
             '-kernel', cache.kernel, '-initrd', initrd, '-append', KERNEL_ARGUMENTS,
             '-chardev', f'file,id=console,path={self.console}', '-serial', 'chardev:console',
             '-device', 'virtio-serial-pci', '-chardev', f'socket,id=agent,path={agent}',
