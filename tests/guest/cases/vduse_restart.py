@@ -52,11 +52,13 @@ def survive(guest, daemon, prepare, arguments):
 
 
 def end(case, guest, daemon, name, image):
-    with case.promise(f'{name} goes with its daemon, and the image is well'):
+    with case.promise(f'{name} goes with its daemon, and the image has lost nothing but space'):
         guest.sh(f'vdpa dev del {name}')
         daemon.stop()
         guest.sh(f'''
             test ! -e /dev/vduse/{name}
             test ! -e /dev/shm/vduse-blk-{name}
+            qemu-img check -q -r leaks {image} >/dev/null
             qemu-img check -q {image}
+            rm {image}
         ''')
