@@ -180,8 +180,15 @@ static void coroutine_fn remove_device(UblkDevice *device)
 
 void coroutine_fn ublk_device_stop(UblkDevice *device)
 {
+    int ret;
+
     remove_device(device);
     ublk_control_close(g_steal_pointer(&device->control));
+    /* Nobody can ask for it any more. */
+    ret = device->disk.is_writable ? blk_co_flush(device->disk.blk) : 0;
+    if (ret < 0) {
+        error_report("Export '%s': the last flush failed: %s", device->name, strerror(-ret));
+    }
 }
 
 /* ---- a new device ---- */

@@ -184,7 +184,8 @@ struct UblkDevice {
  */
 bool coroutine_fn ublk_device_start(UblkDevice *device, const UblkOptions *options, Error **errp);
 
-/* Remove the device.  Its users get errors, after what is in flight was answered. */
+/* Remove the device, after what is in flight was answered; then its users get errors.  What
+ * they wrote is flushed. */
 void coroutine_fn ublk_device_stop(UblkDevice *device);
 
 /* A tag came back for @reason, a negative errno; it is not fetched again. */
