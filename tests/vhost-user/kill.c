@@ -26,6 +26,7 @@
 /* These take appends of all queues, the others writes of one queue each. */
 #define NR_APPEND_ZONES 16
 #define ANSWER_MS 20000
+#define MAX_ATTEMPTS 10
 
 static char *opt_daemon, *opt_qemu_img, *opt_dir;
 static gint64 opt_seed = -1;
@@ -323,11 +324,20 @@ static void set_up(Test *t)
 
 static void kill_and_restart(Test *t)
 {
+    int attempt = 1;
+
     daemon_end(&t->daemon, SIGKILL);
     front_end_disconnect(t->fe);
     reap_all(t);
     t->nr_resubmitted += nr_in_flight(t);
-    if (!start_daemon(t)) {
+    /*
+     * On a busy machine the kernel may need longer to let go of a dead program's locks than the next
+     * one waits for them.  A service manager would start it again, too.
+     */
+    while (!start_daemon(t) && attempt < MAX_ATTEMPTS) {
+        attempt++;
+    }
+    if (!daemon_is_alive(&t->daemon)) {
         fail(t, "the next daemon does not start (status 0x%x)", t->daemon.status);
     } else if (!front_end_connect(t->fe)) {
         fail(t, "the next daemon does not agree");
