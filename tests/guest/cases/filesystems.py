@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-File systems for zoned disks keep what is in them: a tree of files is copied, the power goes off, and
-in the next boot everything is there and their own checkers find nothing.
+File systems for zoned disks keep what is in them: a tree of files is copied, the power goes off,
+and in the next boot everything is there and their own checkers find nothing.
 
 Each has an image of its own, all of them in one guest.
 """
@@ -65,7 +65,8 @@ def first_boot(case, guest, daemons):
             ''')
     with case.promise('btrfs: data goes to the zones by zone appends'):
         stats = daemons[1].stats()['stats']
-        case.note(f'{stats["zone_append_operations"]} appends of {stats["zone_append_bytes"]} bytes')
+        case.note(f'{stats["zone_append_operations"]} appends, '
+                  f'{stats["zone_append_bytes"]} bytes together')
         case.true(stats['zone_append_bytes'] > 10 << 20, 'more than 10 MiB were appended')
     with case.promise('zonefs: files are written at their ends, truncated and finished'):
         guest.sh('''

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-The daemon is killed at work, 20 times, and started again: QEMU connects again, what was in flight is
-done again, and the guest notices nothing but a pause.
+The daemon is killed at work, 20 times, and started again: QEMU connects again, what was in flight
+is done again, and the guest notices nothing but a pause.
 
 Nothing is flushed, and every byte that fio reads is one that it has written.  For that to hold on a
-plain image the place of its data must be known before the data comes (vda), or each write be durable
-when it is answered (vdb): otherwise it is in metadata that are written with the next flush.
+plain image the place of its data must be known before the data comes (vda), or each write be
+durable when it is answered (vdb): otherwise it is in metadata that are written with the next flush.
 """
 
 import random
@@ -32,7 +32,10 @@ def run(case):
         devices = [daemon.plain_device(reconnects=True) for daemon in daemons]
         with case.boot(*devices, sets=['fio']) as guest:
             guest.put('/run/fio', FIO.encode())
-            guest.sh('start vda bash -e /run/fio /dev/vda 24M; start vdb bash -e /run/fio /dev/vdb 4M')
+            guest.sh('''
+                start vda bash -e /run/fio /dev/vda 24M
+                start vdb bash -e /run/fio /dev/vdb 4M
+            ''')
             for number in range(ROUNDS):
                 with case.promise(f'both disks go on after kill {number + 1} of {ROUNDS}'):
                     for daemon in daemons:
@@ -55,6 +58,10 @@ def wait_for_requests(case, guest, daemon, count):
         if stats['rd_operations'] + stats['wr_operations'] >= count:
             return
         case.true(time.monotonic() < deadline, f'{count} requests come in {PATIENCE} s')
-        ended = guest.sh('for job in vda vdb; do if has_ended $job; then finish $job || true; fi; done')
+        ended = guest.sh('''
+            for job in vda vdb; do
+                if has_ended $job; then finish $job || true; fi
+            done
+        ''')
         case.equal(ended, '', 'fio at its end')
         time.sleep(0.01)

@@ -13,8 +13,8 @@ SYSFS = {'zoned': 'host-managed', 'nr_zones': NR_ZONES, 'chunk_sectors': ZONE //
          'logical_block_size': 4096, 'physical_block_size': 4096, 'minimum_io_size': 4096,
          'discard_max_bytes': 0, 'write_zeroes_max_bytes': 0}
 
-# put ZONE BLOCK COUNT: write random blocks of 4 KiB; zone ACTION ZONE [COUNT].  After a failed write
-# the kernel refuses all others to that zone until somebody asks for a report.
+# put ZONE BLOCK COUNT: write random blocks of 4 KiB; zone ACTION ZONE [COUNT].  After a failed
+# write the kernel refuses all others to that zone until somebody asks for a report.
 HELPERS = '''
     put() { dd if=/dev/urandom of=/dev/vda bs=4k seek=$(($1 * 4096 + $2)) count="$3" \\
             oflag=direct status=none; }
@@ -92,7 +92,8 @@ def reads_and_writes(case, guest):
         guest.sh('''
             dd if=/dev/urandom of=/tmp/data bs=4k count=64 status=none
             dd if=/tmp/data of=/dev/vda bs=64k seek=$((6 * 256)) oflag=direct status=none
-            dd if=/dev/vda bs=64k skip=$((6 * 256)) count=4 iflag=direct status=none | cmp - /tmp/data
+            dd if=/dev/vda bs=64k skip=$((6 * 256)) count=4 iflag=direct status=none |
+                cmp - /tmp/data
         ''')
     with case.promise('zeroes are read above the write pointer and above the capacity'):
         guest.sh('''

@@ -11,8 +11,10 @@ complete   written last: a hash of the description that all this was made from
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 from . import archive, packages, rootfs
 from .packages import PackageError as Unavailable
@@ -53,6 +55,13 @@ class Cache:
         """Return the paths of the archives of @sets."""
         return [self.folder / 'boot' / f'{name}.cpio' for name in sets]
 
+    def summary(self):
+        """Return the versions of the two packages that matter most."""
+        found = re.findall(r'^(linux-image-[^_]+|qemu-system-x86)_([^_]+)', self.versions(),
+                           re.MULTILINE)
+        return ', '.join(f'{name} {unquote(version)}' for name, version in found
+                         if name != 'linux-image-amd64')
+
     def versions(self):
         """Return the names and versions of all packages, one a line."""
         return (self.folder / 'packages').read_text()
@@ -87,5 +96,9 @@ def _make(folder, mirror, again):
         packages.fetch(folder, mirror, lambda text: print(f'fetch: {text}', flush=True))
         fetched.write_text(fetched_from)
     print('fetch: making the archives of the guest', flush=True)
+    # A guest that is about to boot finds the old ones or the new ones.
+    fresh = folder / 'boot.new'
+    shutil.rmtree(fresh, ignore_errors=True)
+    rootfs.make_archives(folder / 'root', fresh)
     shutil.rmtree(folder / 'boot', ignore_errors=True)
-    rootfs.make_archives(folder / 'root', folder / 'boot')
+    fresh.rename(folder / 'boot')

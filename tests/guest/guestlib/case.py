@@ -53,7 +53,11 @@ class Daemon:
                          '--export', json.dumps(export)]
         self._program = case.build_dir / 'qemu-storage-daemon'
         self._log = case.folder / 'daemon.log'
-        self._daemon = self._start()
+        try:
+            self._daemon = self._start()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
 
     def _start(self):
         with open(self._log, 'a', encoding='utf-8') as log:

@@ -22,8 +22,8 @@ KERNEL_BUGS = re.compile(rb'.*(?:Kernel panic|BUG: |WARNING: |Oops: |general pro
 BOOT_PATIENCE = 400
 PATIENCE = 600
 # What a busy machine would make the kernel complain about is turned off.
-KERNEL_ARGUMENTS = ('console=ttyS0 loglevel=5 panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1 '
-                    'nokaslr mitigations=off tsc=reliable random.trust_cpu=on')
+KERNEL_ARGUMENTS = ('console=ttyS0 loglevel=5 panic=-1 nowatchdog '
+                    'rcupdate.rcu_cpu_stall_suppress=1 nokaslr mitigations=off tsc=reliable')
 
 
 class GuestError(Exception):

@@ -19,8 +19,8 @@ from .archive import LOADER, Archive, libraries, run_unpacked
 # set: (programs, kernel modules).  A module that the kernel has built in is passed over.
 SETS = {
     'base': (
-        'bash gawk basename cat chmod cmp cp cut date dd df diff dirname env false find grep head id kill '
-        'ls lsmod md5sum mkdir mktemp mknod modinfo modprobe mount mv ps readlink rm rmdir sed '
+        'bash gawk basename cat chmod cmp cp cut date dd df diff dirname env false find grep head '
+        'id kill ls lsmod md5sum mkdir mktemp mknod modinfo modprobe mount mv ps readlink rm rmdir sed '
         'seq setsid sha256sum sleep sort stat stty sync tail tee timeout touch tr true truncate '
         'umount uname uniq wc xargs blkzone blockdev blkdiscard lsblk dmesg losetup flock insmod '
         'rmmod sysctl mountpoint od expr nproc comm fallocate echo ln free mkfifo cksum pkill '
