@@ -2,9 +2,9 @@
 /*
  * A hostile vhost-user front-end against a real storage daemon.
  *
- * Starts a daemon with a zoned and a plain disk, does thousands of cases (hostile.h), and looks
- * after each batch whether the daemon lives, serves an honest front-end, and has kept the protected
- * half of both disks.  Prints TAP, a point for each tenth of the cases.
+ * Starts a daemon with a zoned disk, and a plain one in a thread of its own, does thousands of cases
+ * (hostile.h), and looks after each batch whether the daemon lives, serves an honest front-end, and
+ * has kept the protected half of both disks.  Prints TAP, a point for each tenth of the cases.
  */
 #include "qemu/osdep.h"
 
@@ -286,6 +286,8 @@ static bool start_daemon(Run *run)
     g_autoptr(GPtrArray) arguments = g_ptr_array_new_with_free_func(g_free);
 
     g_ptr_array_add(arguments, g_strdup(opt_daemon));
+    g_ptr_array_add(arguments, g_strdup("--object"));
+    g_ptr_array_add(arguments, g_strdup("iothread,id=thread"));
     for (unsigned int i = 0; i < NR_DISKS; i++) {
         g_ptr_array_add(arguments, g_strdup("--blockdev"));
         g_ptr_array_add(arguments,
@@ -295,8 +297,9 @@ static bool start_daemon(Run *run)
         g_ptr_array_add(arguments, g_strdup("--export"));
         g_ptr_array_add(arguments,
                         g_strdup_printf("type=vhost-user-blk,id=%s,node-name=%s,writable=on,"
-                                        "num-queues=%d,addr.type=unix,addr.path=%s",
-                                        disk_names[i], disk_names[i], QUEUES, run->disks[i].path));
+                                        "num-queues=%d,addr.type=unix,addr.path=%s%s",
+                                        disk_names[i], disk_names[i], QUEUES, run->disks[i].path,
+                                        run->disks[i].is_zoned ? "" : ",iothread=thread"));
     }
     g_ptr_array_add(arguments, NULL);
     return daemon_start(&run->daemon, (const char *const *)arguments->pdata, run->log,

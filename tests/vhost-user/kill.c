@@ -295,8 +295,10 @@ static bool start_daemon(Test *t)
         "driver=qcow2,node-name=disk,file.driver=file,file.filename=%s", t->image);
     g_autofree char *export = g_strdup_printf(
         "type=vhost-user-blk,id=disk,node-name=disk,writable=on,num-queues=%d,"
-        "logical-block-size=4096,addr.type=unix,addr.path=%s", QUEUES, t->socket);
-    const char *arguments[] = {opt_daemon, "--blockdev", node, "--export", export, NULL};
+        "logical-block-size=4096,addr.type=unix,addr.path=%s%s", QUEUES, t->socket,
+        g_rand_boolean(t->rand) ? ",iothread=thread" : "");
+    const char *arguments[] = {opt_daemon, "--object", "iothread,id=thread", "--blockdev", node,
+                               "--export", export, NULL};
 
     return daemon_start(&t->daemon, arguments, t->log, t->socket);
 }
