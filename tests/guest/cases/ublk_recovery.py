@@ -6,12 +6,14 @@ Users of the device wait and go on as if nothing had happened.  ZONED_KILL_ROUND
 each load sees a daemon die.
 """
 
+import contextlib
 import os
 import random
 import re
 import time
 
 from guestlib.inner import InnerDaemon
+from guestlib.machine import GuestError
 from guestlib.zones import from_json
 
 ROUNDS = int(os.environ.get('ZONED_KILL_ROUNDS', 4))
@@ -38,46 +40,92 @@ PLAIN_LOAD = '''
 '''
 
 
+# What the kernel says when its driver gives the file of a dead daemon back once too often: seen
+# with 6.12.95 in one of about 150 deaths.  A guest where that happens is of no use any more.
+DRIVER_BUG = 'VFS: Close: file count is 0 (f_op=ublk_ch_fops'
+TRIALS = 3
+
+
+class DriverFailed(Exception):
+    """The kernel's driver has failed."""
+
+
+class Trial:
+    """A case, for one guest; promises say nothing where the kernel's driver has failed."""
+
+    def __init__(self, case, machine):
+        self._case, self._machine = case, machine
+
+    def __getattr__(self, name):
+        return getattr(self._case, name)
+
+    @contextlib.contextmanager
+    def promise(self, text):
+        error = None
+        try:
+            yield
+        except GuestError as raised:
+            if DRIVER_BUG in self._machine.console.read_text(errors='replace'):
+                raise DriverFailed from raised
+            error = raised
+        except Exception as raised:
+            error = raised
+        with self._case.promise(text):
+            if error:
+                raise error
+
+
 def run(case):
-    with case.boot(slow_disk(case), sets=['ublk', 'fio', 'btrfs', 'ext4']) as guest:
-        guest.sh('''
-            modprobe -a ublk_drv btrfs ext4
-            mkfs.ext4 -q -O ^has_journal /dev/vda
-            mkdir /mnt/slow
-            mount /dev/vda /mnt/slow
-            mkdir -p /mnt/disk
-            qemu-img create -q -f qcow2 /mnt/slow/zoned.qcow2 128M -o zone.mode=host-managed,\\
+    for trial in range(1, TRIALS + 1):
+        machine = case.boot(slow_disk(case), sets=['ublk', 'fio', 'btrfs', 'ext4'])
+        try:
+            with machine as guest:
+                deaths(Trial(case, machine), guest)
+            return
+        except DriverFailed:
+            case.note(f'trial {trial}: the ublk driver of the guest has failed')
+    raise DriverFailed(f'in each of {TRIALS} trials')
+
+
+def deaths(case, guest):
+    guest.sh('''
+        modprobe -a ublk_drv btrfs ext4
+        mkfs.ext4 -q -O ^has_journal /dev/vda
+        mkdir /mnt/slow
+        mount /dev/vda /mnt/slow
+        mkdir -p /mnt/disk
+        qemu-img create -q -f qcow2 /mnt/slow/zoned.qcow2 128M -o zone.mode=host-managed,\\
 zone.size=16M,zone.capacity=12M,zone.conventional_zones=1,zone.max_open_zones=7
-            qemu-img create -q -f qcow2 /mnt/slow/append.qcow2 2G -o zone.mode=host-managed,\\
+        qemu-img create -q -f qcow2 /mnt/slow/append.qcow2 2G -o zone.mode=host-managed,\\
 zone.size=64M
-            qemu-img create -q -f qcow2 /mnt/slow/plain.qcow2 64M
+        qemu-img create -q -f qcow2 /mnt/slow/plain.qcow2 64M
+    ''')
+    options = {'type': 'ublk', 'dev-id': 0, 'num-queues': 2, 'recover': True}
+    zoned = slow_daemon(guest, 'zoned', {**options, 'logical-block-size': 4096})
+    zoned.start()
+    with case.promise(f'fio on zones goes on and verifies, {ROUNDS} deaths'):
+        under_load(case, guest, zoned, ZONED_LOAD)
+    with case.promise('nothing is left after an end in order'):
+        zoned.stop()
+        guest.sh('''
+            [ ! -e /dev/ublkb0 ] && [ ! -e /run/ublkb0.recovery-log ]
+            qemu-img check -q -r leaks /mnt/slow/zoned.qcow2 >/dev/null
         ''')
-        options = {'type': 'ublk', 'dev-id': 0, 'num-queues': 2, 'recover': True}
-        zoned = slow_daemon(guest, 'zoned', {**options, 'logical-block-size': 4096})
-        zoned.start()
-        with case.promise(f'fio on zones goes on and verifies, {ROUNDS} deaths'):
-            under_load(case, guest, zoned, ZONED_LOAD)
-        with case.promise('nothing is left after an end in order'):
-            zoned.stop()
-            guest.sh('''
-                [ ! -e /dev/ublkb0 ] && [ ! -e /run/ublkb0.recovery-log ]
-                qemu-img check -q -r leaks /mnt/slow/zoned.qcow2 >/dev/null
-            ''')
-        appends(case, guest, options)
-        other_disks(case, guest, options)
-        plain = slow_daemon(guest, 'plain', options)
-        with case.promise(f'fio on a disk without zones goes on and verifies, {ROUNDS} deaths'):
-            plain.start()
-            under_load(case, guest, plain, PLAIN_LOAD)
-            plain.stop()
-            guest.sh('qemu-img check -q -r leaks /mnt/slow/plain.qcow2 >/dev/null')
+    appends(case, guest, options)
+    other_disks(case, guest, options)
+    plain = slow_daemon(guest, 'plain', options)
+    with case.promise(f'fio on a disk without zones goes on and verifies, {ROUNDS} deaths'):
+        plain.start()
+        under_load(case, guest, plain, PLAIN_LOAD)
+        plain.stop()
+        guest.sh('qemu-img check -q -r leaks /mnt/slow/plain.qcow2 >/dev/null')
 
 
 def slow_disk(case):
     """A disk for images that takes its time, so that a daemon dies with requests in flight."""
     path = case.folder / 'slow.raw'
-    path.touch()
-    os.truncate(path, 1 << 30)
+    with open(path, 'wb') as disk:
+        disk.truncate(1 << 30)
     return ['-drive', f'if=none,id=slow,format=raw,file={path},throttling.iops-total=400',
             '-device', 'virtio-blk-pci,drive=slow']
 
@@ -108,6 +156,8 @@ def appends(case, guest, options):
         guest.sh('umount /mnt/disk')
     with case.promise('no append was carried out twice, and none left out'):
         case.equal(sectors_lost(), lost, 'sectors that are not in zones')
+        appended = daemon.stats()['stats']['zone_append_operations']
+        case.true(appended > 0, f'the last daemon was asked for appends, found {appended}')
         case.note(summary(daemon.log()))
         daemon.stop()
         guest.sh('qemu-img check -q -r leaks /mnt/slow/append.qcow2 >/dev/null')
