@@ -9,6 +9,7 @@ What a case works with: images, daemons, guests, and promises that are reported 
                 case.equal(guest.sh('cat /sys/block/vda/queue/zoned'), 'host-managed')
 """
 
+import argparse
 import contextlib
 import json
 import shutil
@@ -185,14 +186,17 @@ class Case:
         """Return a Daemon that exports @image."""
         return Daemon(self, image, **export)
 
-    def boot(self, *devices, sets=()):
+    def boot(self, *devices, sets=(), archives=(), memory=None):
         """
         Return a Machine.
 
         @devices: lists of QEMU arguments; @sets: tools that are needed in the guest (rootfs.SETS).
+        @archives: paths of further ones.  @memory: MiB, where what is usual does not suffice.
         """
         self._machines += 1
         folder = self.folder / f'guest-{self._machines}'
         folder.mkdir()
         arguments = [argument for device in devices for argument in device]
-        return Machine(self.cache, folder, sets, arguments, self.options)
+        options = argparse.Namespace(**vars(self.options))
+        options.memory = max(options.memory, memory or 0)
+        return Machine(self.cache, folder, sets, archives, arguments, options)

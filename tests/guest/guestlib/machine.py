@@ -97,10 +97,11 @@ class Machine:
     Used as a context it is powered off at the end, and its kernel must not have complained.
     """
 
-    def __init__(self, cache, folder, sets, devices, options):
+    def __init__(self, cache, folder, sets, archives, devices, options):
         """
-        Boot with the archives of @sets and the QEMU arguments @devices; returns when scripts can
-        be run.  @folder must be empty, or that of a machine which has been powered off.
+        Boot with the archives of @sets, those at @archives, and the QEMU arguments @devices; returns
+        when scripts can be run.  @folder must be empty, or that of a machine which has been powered
+        off.
         @options: accel, memory (MiB), cpus, build_archive (a path).
         """
         self.folder = folder
@@ -116,7 +117,7 @@ class Machine:
         listener.listen(1)
         initrd = folder / 'initrd'
         with open(initrd, 'wb') as out:
-            for part in [*cache.archives(['base', *sets]), options.build_archive]:
+            for part in [*cache.archives(['base', *sets]), *archives, options.build_archive]:
                 out.write(part.read_bytes())
         self.stderr = open(folder / 'qemu.log', 'w+', encoding='utf-8')
         self.process = subprocess.Popen(
@@ -175,6 +176,8 @@ class Machine:
 
     def check_console(self):
         """Raise GuestError if the kernel has complained since the last look."""
+        if not self.console.exists():
+            return                      # QEMU has just been started
         with open(self.console, 'rb') as console:
             console.seek(self._seen)
             text = console.read()
