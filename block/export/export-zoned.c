@@ -30,7 +30,7 @@ static bool check_geometry(const BlockLimits *limits, int64_t length, uint64_t b
     }
     if (limits->max_append_bytes && limits->max_append_bytes < block_size) {
         error_setg(errp,
-                   "A logical block size of %" PRIu64 " is more than may be appended at a time (%u)",
+                   "A logical block size of %" PRIu64 " is more than one append may have (%u)",
                    block_size, limits->max_append_bytes);
         return false;
     }

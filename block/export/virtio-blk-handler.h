@@ -58,9 +58,9 @@ void virtio_blk_handler_reset(VirtIOBlkHandler *handler);
 
 /*
  * Another daemon may have left @inflight, the log of a queue of up to @size
- * descriptors (virtqueue_start()): settle which of the writes in flight it has carried out.  For the logs of
- * all queues before the first of them is started, as afterwards zones change.  Returns 0, or what a
- * zone report returns.
+ * descriptors (virtqueue_start()): settle which of the writes in flight it has carried out.  For the
+ * logs of all queues before the first of them is started, as afterwards zones change.  Returns 0, or
+ * what a zone report returns.
  */
 int virtio_blk_handler_recover(VirtIOBlkHandler *handler, void *inflight, unsigned int size);
 

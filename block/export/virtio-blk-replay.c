@@ -5,8 +5,8 @@
  *
  * Doing such a write twice is not the same as doing it once.  So before one is carried out, the
  * zone's write pointer is noted in the log, and nothing else changes the zone until it is done.  As
- * the write pointer moves past a write in one step, and outlives the process, it stands where it was
- * noted (the write was not done), or behind the write.
+ * the write pointer moves past a write in one step, and outlives the process, it stands where it
+ * was noted (the write was not done), or behind the write.
  *
  * The next daemon compares before it changes any zone, for the logs of all queues at once, and puts
  * down in the log what it finds: it may die before it comes to a request, when zones have changed.
@@ -22,7 +22,7 @@ enum {
     NOTE_DONE = 2,  /* it was */
 };
 
-/* Words of a note: the zone's number, its write pointer from its start, and the write, in sectors. */
+/* Words of a note: the zone's number, its write pointer from its start, the write; in sectors. */
 enum { WORD_ZONE, WORD_WP, WORD_LENGTH };
 
 void virtio_blk_replay_done(VirtIOBlkHandler *handler)

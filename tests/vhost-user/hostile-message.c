@@ -121,7 +121,8 @@ static void break_size(Hostile *h, Message *msg)
         msg->announced_bytes = hostile_number(h, msg->bytes);
         return;
     }
-    msg->bytes = hostile_below(h, 2) ? hostile_below(h, 300) : msg->bytes + hostile_below(h, 17) - 8;
+    msg->bytes = hostile_below(h, 2) ? hostile_below(h, 300)
+                                     : msg->bytes + hostile_below(h, 17) - 8;
     msg->bytes = MIN(msg->bytes, sizeof(msg->payload));
     msg->announced_bytes = msg->bytes;
 }

@@ -2,8 +2,8 @@
 /*
  * A hostile vhost-user front-end against a real storage daemon.
  *
- * Starts a daemon with a zoned disk, and a plain one in a thread of its own, does thousands of cases
- * (hostile.h), and looks after each batch whether the daemon lives, serves an honest front-end, and
+ * Starts a daemon with a zoned disk, and a plain one in a thread of its own, does thousands of
+ * cases (hostile.h), and looks after each batch whether the daemon lives, serves an honest front-end, and
  * has kept the protected half of both disks.  Prints TAP, a point for each tenth of the cases.
  */
 #include "qemu/osdep.h"

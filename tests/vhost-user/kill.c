@@ -333,8 +333,8 @@ static void kill_and_restart(Test *t)
     reap_all(t);
     t->nr_resubmitted += nr_in_flight(t);
     /*
-     * On a busy machine the kernel may need longer to let go of a dead program's locks than the next
-     * one waits for them.  A service manager would start it again, too.
+     * On a busy machine the kernel may need longer to let go of a dead program's locks than the
+     * next one waits for them.  A service manager would start it again, too.
      */
     while (!start_daemon(t) && attempt < MAX_ATTEMPTS) {
         attempt++;

@@ -23,7 +23,8 @@ class Daemon:
         self.socket = programs.path('socket')
         self.command = [
             program, '--blockdev', f'driver=file,node-name=file,filename={image},cache.direct=on'
-            f'{file_options}', '--blockdev', 'driver=qcow2,node-name=disk,file=file,cache.direct=on',
+            f'{file_options}',
+            '--blockdev', 'driver=qcow2,node-name=disk,file=file,cache.direct=on',
             '--export', 'type=vhost-user-blk,id=disk,node-name=disk,writable=on,'
             f'addr.type=unix,addr.path={self.socket}']
 
