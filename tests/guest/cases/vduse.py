@@ -92,9 +92,9 @@ def attach_again(guest):
     guest.sh(f'test "$(head -c 100M /dev/vda | sha256sum)" = "{before}"')
 
 
-def plain_daemon(guest):
+def plain_daemon(guest, preallocation='off'):
     """Return a daemon whose device is p0, with an image that is not zoned."""
-    guest.sh('qemu-img create -q -f qcow2 /tmp/p.qcow2 256M')
+    guest.sh(f'qemu-img create -q -f qcow2 -o preallocation={preallocation} /tmp/p.qcow2 256M')
     return InnerDaemon(guest, '/tmp/p.qcow2',
                        {'type': 'vduse-blk', 'name': 'p0', 'num-queues': 2})
 
