@@ -102,7 +102,7 @@ static const RefusedCase refused_cases[] = {
     {"lazy_refcounts=on,compat=0.10", MiB, "Lazy refcounts only supported with compatibility"},
     {"extended_l2=on", MiB, "Extended L2 entries are not supported"},
     {"compression_type=zstd", MiB, "Compression type 'zstd' is not supported"},
-    {"backing_file=none.img,backing_fmt=raw", MiB, "Could not open 'none.img'"},
+    {"backing_file=none.img,backing_fmt=raw", MiB, "No such file or directory"},
     {"backing_fmt=raw", MiB, "Backing format cannot be used without backing file"},
     {"cluster_size=512", TiB, "The image size is too large for file format 'qcow2'"},
 };

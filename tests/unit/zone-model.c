@@ -472,6 +472,7 @@ static void apply_one(ModelZones *model, ModelZone *zone, BlockZoneOp op)
     }
     if (op == BLK_ZO_CLOSE && is_open(zone)) {
         close_zone(zone);
+        model->stats.closes++;
     }
     if (op == BLK_ZO_FINISH && zone->state != BLK_ZS_FULL) {
         zone->is_finished = true;
@@ -494,6 +495,9 @@ void model_mgmt_apply(ModelZones *model, BlockZoneOp op, int64_t offset, int64_t
     }
     FOR_EACH_ZONE_IN(model, zone, offset, len) {
         apply_one(model, zone, op);
+    }
+    if (op == BLK_ZO_RESET && offset == 0 && len == model->geometry.device_size) {
+        model->stats.whole_resets++;
     }
 }
 
